@@ -1,0 +1,1 @@
+"""One party: its data, consent, budget, gates and running node."""

@@ -1,0 +1,1 @@
+"""The agreement: what two parties must share to train together."""

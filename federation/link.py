@@ -1,0 +1,29 @@
+"""The port between the coordinator's rounds and the nodes: Flower in deployment, loopback in simulation."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from federation.ids import PartyId
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back from one party: bytes of an answer, or a reason of the transport's own (`failure`)."""
+
+    party: PartyId
+    blob: bytes | None
+    failure: str = ""
+
+
+class Link(Protocol):
+    """Carries one packed request to many parties and hands back replies one by one as they arrive."""
+
+    def reachable(self) -> frozenset[PartyId]:
+        """Parties whose nodes are connected now and not revoked."""
+
+    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+        """Send `request` to each of `parties`; yield at most one reply each until `deadline_s` has passed.
+
+        A party that does not answer in time yields a `Reply` with a failure, at the deadline at the latest.
+        """

@@ -1,0 +1,253 @@
+"""The contract about training one workload: what is trained, on whom, why, at what privacy cost, until when.
+
+A manifest is made of public constants. One whose numbers contradict one another cannot be constructed.
+"""
+
+import hashlib
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import rfc8785
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from federation.consent import Purpose
+from federation.errors import ManifestError
+from federation.ids import Fingerprint, PartyId, TaskDigest
+from federation.roles import Role, Step, may
+
+if TYPE_CHECKING:
+    from privacy.accounting import SampledGaussian
+
+SLUG = r"^[a-z0-9][a-z0-9-]{0,39}$"
+HEX64 = r"^[0-9a-f]{64}$"
+Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    """A frozen piece of a manifest; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PersonTerms(Part):
+    """Person-level DP-FedAvg (DESIGN §7): the whole influence of one person on a round has L2 norm ≤ `clip`.
+
+    `unit` = ``record`` clips every row instead; people are then charged by group privacy for `rows_per_person` rows.
+    `epsilon` is for `max_attempts` charges at `delta` under add/remove of one person, by RDP; it is recomputed.
+    `max_attempts` counts all attempts of the task together: `rounds` plus spare ones for rounds that fail.
+    """
+
+    unit: Literal["person", "record"] = "person"
+    sampling_rate: Probability
+    noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)]
+    clip: Annotated[float, Field(gt=0, le=1e6)]
+    rows_per_person: Annotated[int, Field(ge=1, le=100_000)]
+    max_attempts: Annotated[int, Field(ge=1, le=100_000)]
+    delta: Annotated[float, Field(gt=0, lt=0.1)]
+    epsilon: Annotated[float, Field(gt=0, le=100)]
+
+    @model_validator(mode="after")
+    def _epsilon_is_what_the_numbers_say(self) -> Self:
+        from privacy import accounting
+
+        actual = accounting.epsilon(self.person_cost(), self.max_attempts, self.delta)
+        if not actual <= self.epsilon <= actual * 1.05 + 1e-3:
+            raise ValueError(
+                f"epsilon = {self.epsilon:g} contradicts the other terms, which cost ε = {actual:.4f} per person "
+                f"(q = {self.sampling_rate:g}, σ = {self.noise_multiplier:g}, {self.max_attempts} attempts, "
+                f"δ = {self.delta:g}). Write epsilon = {math.ceil(actual * 1000) / 1000:g}, or change the terms"
+            )
+        return self
+
+    def person_cost(self) -> "SampledGaussian":
+        """What one attempt costs a person, as a Poisson-sampled Gaussian (q, σ).
+
+        For unit ``record`` with K rows: at most "with probability 1-(1-q)^K, sensitivity K·C", hence q' and σ/K.
+        """
+        from privacy.accounting import SampledGaussian
+
+        if self.unit == "person":
+            return SampledGaussian(self.sampling_rate, self.noise_multiplier)
+        rows = self.rows_per_person
+        return SampledGaussian(
+            -math.expm1(rows * math.log1p(-self.sampling_rate)) if self.sampling_rate < 1 else 1.0,
+            self.noise_multiplier / rows,
+        )
+
+
+class Unprotected(Part):
+    """No differential privacy: every node must have waived it in its own policy, in words."""
+
+    unit: Literal["none"]
+
+
+class TrainingTerms(Part):
+    """Local and central steps. Under `PersonTerms` each person takes `local_steps` SGD steps from the round's weights
+    over at most `rows_per_person` rows; without DP each party takes `local_epochs` epochs over its rows.
+    """
+
+    trains: tuple[str, ...] = ()
+    local_steps: Annotated[int, Field(ge=1, le=1000)] = 1
+    local_epochs: Annotated[int, Field(ge=1, le=100)] = 1
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 32
+    learning_rate: Positive
+    server_learning_rate: Positive = 1.0
+    public_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    public_people: Annotated[int, Field(ge=0, le=100_000)] = 0
+    pretrain_epochs: Annotated[int, Field(ge=0, le=1000)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class ExchangeTerms(Part):
+    """How models and updates travel."""
+
+    up: Literal["fp32", "fp16", "int8"] = "fp32"
+    down: Literal["fp32", "fp16", "int8"] = "fp32"
+    secure: Literal[False] = False
+    min_parties: Annotated[int, Field(ge=1, le=1000)]
+
+
+class PublishedScores(Part):
+    """Exact scores, of held-out people whose consent covers `Purpose.PUBLISH_SCORES` only."""
+
+    disclosure: Literal["published"]
+    every_rounds: Annotated[int, Field(ge=1)] = 1
+
+
+class NoisedScores(Part):
+    """Scores of held-out people as a noised sum: each person's score vector is clipped to L2 norm 1; charged."""
+
+    disclosure: Literal["noised"]
+    every_rounds: Annotated[int, Field(ge=1)] = 1
+    noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)]
+    max_evaluations: Annotated[int, Field(ge=1, le=100_000)]
+    delta: Annotated[float, Field(gt=0, lt=0.1)]
+    epsilon: Annotated[float, Field(gt=0, le=100)]
+
+    @model_validator(mode="after")
+    def _epsilon_is_what_the_numbers_say(self) -> Self:
+        from privacy import accounting
+
+        cost = accounting.SampledGaussian(1.0, self.noise_multiplier)
+        actual = accounting.epsilon(cost, self.max_evaluations, self.delta)
+        if not actual <= self.epsilon <= actual * 1.05 + 1e-3:
+            raise ValueError(f"evaluation epsilon = {self.epsilon:g} contradicts the other terms: ε = {actual:.4f}")
+        return self
+
+
+class Member(Part):
+    """One party of the cohort; `people` is the public number that it declared, 0 for an algorithm provider."""
+
+    party: Annotated[PartyId, Field(pattern=SLUG)]
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    role: Role
+    fingerprint: Annotated[Fingerprint, Field(pattern=HEX64)]
+    people: Annotated[int, Field(ge=0, le=10**9)] = 0
+
+    @model_validator(mode="after")
+    def _only_who_may_declares_people(self) -> Self:
+        if self.people and not may(self.role, Step.TRAIN_ON_PEOPLE):
+            raise ValueError(f"{self.party} is a {self.role}, which has no people, but declares {self.people}")
+        return self
+
+
+class WorkloadPin(Part):
+    """Which installed workload: name, version and the SHA-256 of its source file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
+    version: Annotated[int, Field(ge=1)]
+    digest: Annotated[str, Field(pattern=HEX64)]
+
+
+class Manifest(Part):
+    """A task. Its digest, `digest()`, is what everybody signs."""
+
+    format: Literal["paceline-task-1"] = "paceline-task-1"
+    name: Annotated[str, Field(pattern=SLUG)]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    workload: WorkloadPin
+    purpose: Purpose
+    rounds: Annotated[int, Field(ge=1, le=100_000)]
+    privacy: Annotated[PersonTerms | Unprotected, Field(discriminator="unit")]
+    training: TrainingTerms
+    exchange: ExchangeTerms
+    evaluation: Annotated[PublishedScores | NoisedScores, Field(discriminator="disclosure")] | None = None
+    cohort: Annotated[tuple[Member, ...], Field(min_length=1, max_length=1000)]
+    coordinator: Annotated[Fingerprint, Field(pattern=HEX64)]
+    round_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    answer_after_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    issued_at: AwareDatetime
+    expires_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        ids = [member.party for member in self.cohort]
+        if len(set(ids)) != len(ids) or len({member.fingerprint for member in self.cohort}) != len(ids):
+            raise ValueError("a party or a key stands twice in the cohort")
+        if not self.issued_at < self.expires_at:
+            raise ValueError("the task expires before it is issued")
+        contributors = len(self.contributors())
+        if self.exchange.min_parties > contributors:
+            raise ValueError(f"min_parties = {self.exchange.min_parties} but only {contributors} parties contribute")
+        if self.divisor() <= 0:
+            raise ValueError("nobody contributes: no party declares people and public_weight is 0")
+        if isinstance(self.privacy, PersonTerms) and self.privacy.max_attempts < self.rounds:
+            raise ValueError(f"{self.rounds} rounds need at least as many attempts, not {self.privacy.max_attempts}")
+        if self.answer_after_s >= self.round_deadline_s:
+            raise ValueError("answer_after_s must be below round_deadline_s")
+        return self
+
+    @property
+    def max_attempts(self) -> int:
+        """Attempts of all rounds together; without privacy terms twice the rounds."""
+        return self.privacy.max_attempts if isinstance(self.privacy, PersonTerms) else 2 * self.rounds
+
+    def contributors(self) -> tuple[Member, ...]:
+        """Who is asked for updates: all who declare people, and algorithm providers if `public_weight` > 0."""
+        return tuple(
+            member
+            for member in self.cohort
+            if member.people or (member.role is Role.ALGORITHM_PROVIDER and self.training.public_weight)
+        )
+
+    def member(self, party: PartyId) -> Member:
+        """The cohort's entry for `party`, or `ManifestError`."""
+        for member in self.cohort:
+            if member.party == party:
+                return member
+        raise ManifestError(f"{party} is not in the cohort of task {self.name}.")
+
+    def divisor(self) -> float:
+        """The public constant that a sum of updates is divided by: expected people, plus the public weight."""
+        people = sum(member.people for member in self.cohort)
+        rate = self.privacy.sampling_rate if isinstance(self.privacy, PersonTerms) else 1.0
+        public = sum(member.role is Role.ALGORITHM_PROVIDER for member in self.cohort)
+        return rate * people + self.training.public_weight * public
+
+    def canonical(self) -> bytes:
+        """RFC 8785 bytes; equal manifests have equal bytes."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+    def digest(self) -> TaskDigest:
+        """SHA-256 of `canonical()`."""
+        return TaskDigest(hashlib.sha256(self.canonical()).hexdigest())
+
+    def expired(self, at: datetime) -> bool:
+        """Whether the task has ended at `at`."""
+        return at >= self.expires_at
+
+
+def parse(data: bytes | str) -> Manifest:
+    """A manifest from JSON text, or `ManifestError` that names each contradiction."""
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise ManifestError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line per problem, without pydantic's jargon and without the input's values."""
+    lines = [f"{'.'.join(str(part) for part in item['loc']) or 'task'}: {item['msg']}" for item in error.errors()]
+    return "this is not a valid task:\n  " + "\n  ".join(lines)

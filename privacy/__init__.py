@@ -1,0 +1,1 @@
+"""The mathematics of person-level differential privacy; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""One coordinator: parties, tasks, rounds and releases."""

@@ -1,0 +1,1 @@
+"""Measurements with their commands; each module writes raw JSON and a table."""
