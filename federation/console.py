@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def result(json_mode: bool, data: Mapping[str, Any] | Sequence[Any], render: "Callable[[Console], None]") -> None:
@@ -31,3 +32,30 @@ def progress(json_mode: bool, label: str, total: float) -> Iterator[Callable[[fl
     with Progress(console=Console(stderr=True), transient=True) as bar:
         job = bar.add_task(label, total=total)
         yield lambda units: bar.advance(job, units)
+
+
+def table(rows: Sequence[Mapping[str, Any]], *columns: str) -> "Table":
+    """`rows` as a table of `columns`; a heading is the column's name with spaces."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column.replace("_", " "))
+    for row in rows:
+        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+    return drawn
+
+
+def checklist(out: "Console", items: Sequence[Mapping[str, Any]]) -> None:
+    """One line per item with keys ``check``, ``passed`` and ``detail`` (the next step, where it did not pass)."""
+    from rich.text import Text
+
+    for item in items:
+        mark = Text("ok  ", "green") if item["passed"] else Text("no  ", "bold red")
+        out.print(mark + Text(f"{item['check']}: {item['detail']}" if item["detail"] else str(item["check"])))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
