@@ -1,0 +1,181 @@
+"""What noise costs: calculators of ε over the durable ledger, without a memory of their own.
+
+One charge is one Poisson-sampled Gaussian under add/remove of one unit (a person, unless a task says otherwise).
+RDP binds: its curves add up across charges whose terms were chosen after seeing earlier results (Feldman & Zrnic
+2020). PLD reports a tighter figure for terms that were fixed beforehand. GDP's central-limit ε is absent on purpose:
+it under-reports. The formulas are dp-accounting's; tests hold them against Opacus.
+"""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from privacy.errors import TermsError
+
+Curve = npt.NDArray[np.float64]
+"""Rényi DP at each of `ORDERS`, (orders,)."""
+
+ORDERS: Final[tuple[float, ...]] = (*(1 + tenth / 10 for tenth in range(1, 100)), *range(11, 65), 128, 256, 512, 1024)
+"""Fixed for all tasks: curves of different tasks can only be added on the same orders."""
+
+LOWEST_RATE: Final = 1e-9
+LOWEST_NOISE: Final = 1e-6
+HIGHEST_NOISE: Final = 1e6
+MOST_STEPS: Final = 10**9
+NOISE_DIGITS: Final = 4
+_PLD_INTERVAL: Final = 1e-3
+_PLD_SENSIBLE: Final = 200.0
+
+
+@dataclass(frozen=True)
+class SampledGaussian:
+    """One charge: each unit takes part with probability `sampling_rate`, noise has σ = `noise_multiplier` × clip."""
+
+    sampling_rate: float
+    noise_multiplier: float
+
+    def __post_init__(self) -> None:
+        # Before any accountant sees them: with NaN or infinity theirs loop for ever (PRIVACY, pitfall 14).
+        if not _between(LOWEST_RATE, self.sampling_rate, 1.0):
+            raise TermsError(
+                f"found sampling rate q = {self.sampling_rate!r}; expected a probability from {LOWEST_RATE:g} to 1. "
+                "Write the share of people that a round samples, such as 0.1."
+            )
+        if not _between(LOWEST_NOISE, self.noise_multiplier, HIGHEST_NOISE):
+            raise TermsError(
+                f"found noise multiplier σ = {self.noise_multiplier!r}; expected a number from {LOWEST_NOISE:g} to "
+                f"{HIGHEST_NOISE:g}. Write the noise's standard deviation over the clip, such as 1.0."
+            )
+
+
+def rdp(cost: SampledGaussian, steps: int) -> Curve:
+    """RDP of `steps` charges of `cost` at `ORDERS`: (orders,), ≥ 0, rising with the order; adds up across costs."""
+    return _curve(cost) * _checked_steps(steps)
+
+
+def epsilon_from_rdp(curve: Curve, delta: float) -> float:
+    """The least ε at `delta` that `curve` proves (Canonne et al. 2020, Prop. 12); infinite where it proves none."""
+    if curve.shape != (len(ORDERS),) or np.isnan(curve).any() or (curve < 0).any():
+        raise TermsError(
+            f"found an RDP curve of shape {curve.shape}, perhaps with NaN or negative values; expected "
+            f"({len(ORDERS)},) values ≥ 0. Make curves with rdp() and add them up."
+        )
+    if np.any(np.expm1(-curve) + _checked_delta(delta) ** 2 > 0):
+        return 0.0  # Pinsker: total variation is below δ already
+    return max(0.0, float(np.min(curve + _conversion(delta))))
+
+
+def epsilon(cost: SampledGaussian, steps: int, delta: float) -> float:
+    """The binding figure: ε of `steps` charges by RDP, for one unit, add/remove, at `delta`."""
+    return epsilon_from_rdp(rdp(cost, steps), delta)
+
+
+def epsilon_pld(cost: SampledGaussian, steps: int, delta: float) -> float:
+    """The reported figure: ε by privacy loss distributions, an upper bound too, never above `epsilon`.
+
+    Where RDP already says more than 200 it is handed back as it is: nobody needs three digits of no privacy, and the
+    distribution would not fit into memory.
+    """
+    binding = epsilon(cost, steps, delta)
+    if steps == 0 or binding == 0 or binding > _PLD_SENSIBLE:
+        return binding
+    from dp_accounting.dp_event import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+    from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
+
+    accountant = PLDAccountant(value_discretization_interval=_PLD_INTERVAL)
+    charge = PoissonSampledDpEvent(cost.sampling_rate, GaussianDpEvent(cost.noise_multiplier))
+    accountant.compose(SelfComposedDpEvent(charge, steps))
+    return min(binding, float(accountant.get_epsilon(delta)))
+
+
+def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float) -> float:
+    """The smallest σ, in steps of 0.0001, whose `steps` charges cost at most `epsilon`; `TermsError` if none does."""
+    if not _between(0.0, epsilon, math.inf) or epsilon in {0.0, math.inf}:
+        raise TermsError(f"found ε = {epsilon!r}; expected a positive finite number, such as 4.")
+    unit = 10**NOISE_DIGITS
+
+    def excess(noise_multiplier: float) -> float:
+        return _epsilon(SampledGaussian(sampling_rate, noise_multiplier), steps, delta) - epsilon
+
+    if excess(1 / unit) <= 0:
+        return 1 / unit
+    if excess(HIGHEST_NOISE) > 0:
+        raise TermsError(
+            f"no noise up to σ = {HIGHEST_NOISE:g} brings {steps} charges at q = {sampling_rate:g} under "
+            f"ε = {epsilon:g} at δ = {delta:g}. Ask for a larger ε, or for fewer rounds."
+        )
+    from scipy.optimize import root_scalar
+
+    bracket = (math.log(1 / unit), math.log(HIGHEST_NOISE))
+    root = math.exp(root_scalar(lambda log: excess(math.exp(log)), bracket=bracket, xtol=1e-9).root)
+    ticks = max(1, math.ceil(root * unit) - 1)
+    while excess(ticks / unit) > 0:
+        ticks += 1
+    return ticks / unit
+
+
+_epsilon = epsilon  # noise_for's first parameter bears the same name
+
+
+@lru_cache(maxsize=4096)
+def _curve(cost: SampledGaussian) -> Curve:
+    """RDP of one charge, read-only."""
+    from dp_accounting.rdp import rdp_privacy_accountant
+
+    with _without_notes():
+        found = rdp_privacy_accountant._compute_rdp_poisson_subsampled_gaussian(
+            cost.sampling_rate, cost.noise_multiplier, ORDERS
+        )
+    if np.isnan(found).any():
+        raise TermsError(f"no RDP could be computed for {cost}; choose terms that are less extreme.")
+    # RDP rises with the order, so a bound at a higher order holds at a lower one, where the series may not converge.
+    curve: Curve = np.maximum(0.0, np.minimum.accumulate(np.asarray(found, dtype=np.float64)[::-1])[::-1])
+    curve.setflags(write=False)
+    return curve
+
+
+@lru_cache(maxsize=64)
+def _conversion(delta: float) -> Curve:
+    """What is added to a curve to make it ε at `delta`, (orders,)."""
+    orders = np.asarray(ORDERS)
+    added: Curve = np.log1p(-1 / orders) - np.log(delta * orders) / (orders - 1)
+    return added
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keep dp-accounting's notes on orders that it leaves out away from the user's screen; `_curve` mends those."""
+
+    def silent(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(silent)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silent)
+
+
+def _between(low: float, value: float, high: float) -> bool:
+    """Whether `value` is a real number (no bool, no NaN) in [low, high]."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _checked_steps(steps: int) -> int:
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MOST_STEPS:
+        raise TermsError(f"found {steps!r} charges; expected a whole number from 0 to {MOST_STEPS:,}.")
+    return steps
+
+
+def _checked_delta(delta: float) -> float:
+    if not _between(0.0, delta, 1.0) or delta in {0.0, 1.0}:
+        raise TermsError(f"found δ = {delta!r}; expected a number between 0 and 1, below one over the people.")
+    return delta
