@@ -113,14 +113,14 @@ class PublishedScores(Part):
     """Exact scores, of held-out people whose consent covers `Purpose.PUBLISH_SCORES` only."""
 
     disclosure: Literal["published"]
-    every_rounds: Annotated[int, Field(ge=1)] = 1
+    every_rounds: Annotated[int, Field(ge=1, le=100_000)] = 1
 
 
 class NoisedScores(Part):
     """Scores of held-out people as a noised sum: each person's score vector is clipped to L2 norm 1; charged."""
 
     disclosure: Literal["noised"]
-    every_rounds: Annotated[int, Field(ge=1)] = 1
+    every_rounds: Annotated[int, Field(ge=1, le=100_000)] = 1
     noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)]
     max_evaluations: Annotated[int, Field(ge=1, le=100_000)]
     delta: Annotated[float, Field(gt=0, lt=0.1)]
@@ -157,7 +157,7 @@ class WorkloadPin(Part):
     """Which installed workload: name, version and the SHA-256 of its source file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, lt=2**31)]
     digest: Annotated[str, Field(pattern=HEX64)]
 
 
@@ -247,7 +247,8 @@ def parse(data: bytes | str) -> Manifest:
         raise ManifestError(explain(error)) from error
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: ValidationError, what: str = "task") -> str:
     """One line per problem, without pydantic's jargon and without the input's values."""
-    lines = [f"{'.'.join(str(part) for part in item['loc']) or 'task'}: {item['msg']}" for item in error.errors()]
-    return "this is not a valid task:\n  " + "\n  ".join(lines)
+    items = error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    lines = [f"{'.'.join(str(part) for part in item['loc'])[:80] or what}: {item['msg']}" for item in items]
+    return f"this is not a valid {what}:\n  " + "\n  ".join(lines)
