@@ -130,11 +130,16 @@ class NoisedScores(Part):
     def _epsilon_is_what_the_numbers_say(self) -> Self:
         from privacy import accounting
 
-        cost = accounting.SampledGaussian(1.0, self.noise_multiplier)
-        actual = accounting.epsilon(cost, self.max_evaluations, self.delta)
+        actual = accounting.epsilon(self.person_cost(), self.max_evaluations, self.delta)
         if not actual <= self.epsilon <= actual * 1.05 + 1e-3:
             raise ValueError(f"evaluation epsilon = {self.epsilon:g} contradicts the other terms: ε = {actual:.4f}")
         return self
+
+    def person_cost(self) -> "SampledGaussian":
+        """What one evaluation costs a held-out person."""
+        from privacy.accounting import SampledGaussian
+
+        return SampledGaussian(1.0, self.noise_multiplier)
 
 
 class Member(Part):

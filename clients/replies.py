@@ -1,0 +1,110 @@
+"""How a node's answers are made: recorded on disk first, then returned; a refusal says a code and nothing else."""
+
+import logging
+from typing import Any
+
+from clients import budget
+from clients.node import Agreed, Node, Q, Question
+from federation import wire
+from federation.errors import (
+    BudgetExhausted,
+    LedgerRolledBack,
+    PacelineError,
+    Refusal,
+    Refused,
+    SignatureError,
+    StoreError,
+    WireError,
+    WorkloadError,
+)
+from federation.ids import GENESIS, LedgerHead
+from federation.messages import Answer, RefusalAnswer
+
+log = logging.getLogger("paceline.node")
+
+CODES: tuple[tuple[type[PacelineError], Refusal], ...] = (
+    (BudgetExhausted, Refusal.BUDGET_EXHAUSTED),
+    (LedgerRolledBack, Refusal.LEDGER_ROLLED_BACK),
+    (StoreError, Refusal.STORE),
+    (SignatureError, Refusal.BAD_SIGNATURE),
+    (WireError, Refusal.BAD_MESSAGE),
+    (WorkloadError, Refusal.WRONG_WORKLOAD),
+)
+"""First match wins: a subclass stands before its parent."""
+
+
+def common(node: Node, question: Question) -> dict[str, Any]:
+    """The fields that every answer to `question` has; the ledger's head is read after the reservation."""
+    return {
+        "task": question.task,
+        "round": question.round,
+        "attempt": question.attempt,
+        "nonce": question.nonce,
+        "party": node.pinned.party,
+        "ledger_head": budget.head(node.store),
+    }
+
+
+def record(node: Node, agreed: Agreed[Q], answer: Answer, payload: bytes, people: Any) -> bytes:
+    """Sign, store with the processing activity and the audit entry in one transaction, return the stored bytes."""
+    blob = wire.pack(answer, payload, node.identity)
+    question = agreed.question
+    node.store.record_answer(
+        task=question.task,
+        round_number=question.round,
+        attempt=question.attempt,
+        kind=question.kind,
+        blob=blob,
+        purpose=agreed.manifest.purpose,
+        people=people,
+        snapshot=getattr(answer, "snapshot", ""),
+        at=node.clock(),
+    )
+    return blob
+
+
+def refuse(node: Node, question: Question, error: Exception) -> bytes:
+    """A signed refusal; the reason in words stays in this node's log. Not stored: asked again, it may be a yes."""
+    code = code_of(error)
+    _log(node, code, error)
+    try:
+        fields = common(node, question)
+    except StoreError:
+        fields = _without_store(node, question.task, question.round, question.attempt, question.nonce)
+    return wire.pack(RefusalAnswer(**fields, code=code), b"", node.identity)
+
+
+def refuse_unreadable(node: Node, error: PacelineError) -> bytes:
+    """A signed refusal of bytes that are no request of the pinned coordinator; there is nothing to refer to."""
+    code = code_of(error)
+    _log(node, code, error)
+    fields = _without_store(node, "0" * 64, 0, 0, "0" * 32)
+    return wire.pack(RefusalAnswer(**fields, code=code), b"", node.identity)
+
+
+def code_of(error: Exception) -> Refusal:
+    """The closed code that may leave the node for `error`."""
+    if isinstance(error, Refused):
+        return error.code
+    for kind, code in CODES:
+        if isinstance(error, kind):
+            return code
+    return Refusal.INTERNAL
+
+
+def _without_store(node: Node, task: str, round_number: int, attempt: int, nonce: str) -> dict[str, Any]:
+    head: LedgerHead = GENESIS
+    fields = {"task": task, "round": round_number, "attempt": attempt, "nonce": nonce}
+    return {**fields, "party": node.pinned.party, "ledger_head": head}
+
+
+def _log(node: Node, code: Refusal, error: Exception) -> None:
+    """The owner reads why in the node's own log and audit log; an unforeseen error keeps its traceback there."""
+    if code is Refusal.INTERNAL:
+        log.error("refused (%s)", code, exc_info=error)
+    else:
+        log.warning("refused (%s): %s", code, error)
+    try:
+        node.store.audit("refused", {"code": code.value, "reason": str(error) if code is not Refusal.INTERNAL else ""})
+    except StoreError as failure:
+        log.error("the audit log cannot be written: %s", failure)

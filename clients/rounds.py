@@ -1,0 +1,156 @@
+"""One party's side of a round, gate by gate: from a signed question to recorded bytes.
+
+The value changes its type at each gate (DESIGN §5): bytes → Request → Agreed → Snapshot → Reservation →
+Bounded → Private → bytes. `verify` and `admit` are here, `eligible` to `noise` in `clients.updates`,
+`record` in `clients.replies`.
+"""
+
+import hashlib
+from datetime import timedelta
+
+from clients import algorithm_provider
+from clients.node import Agreed, Node, Q, Question, open_node
+from clients.policy import admit
+from clients.replies import common, record, refuse, refuse_unreadable
+from clients.scores import evaluate
+from clients.sendable import shared_seed
+from clients.updates import train_on_people, train_on_public
+from federation import codecs, wire, workloads
+from federation.errors import PacelineError, Refusal, Refused, WireError, WorkloadError
+from federation.manifest import Manifest, parse
+from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest
+from federation.roles import Role, Step, training_step
+from federation.workload import Weights, Workload, flatten, source_digest, unflatten
+
+__all__ = ["Node", "answer", "open_node"]
+
+MAX_MODEL_BYTES = 512 * 2**20
+CLOCK_TOLERANCE = timedelta(seconds=60)
+
+
+def answer(node: Node, blob: bytes) -> bytes:
+    """The signed answer to one packed request; what goes wrong becomes a refusal with a closed code.
+
+    It leaves no earlier than the task's `answer_after_s` after its request came, so that its duration says little.
+    """
+    came = node.clock()
+    try:
+        question, payload = wire.read_request(blob, node.pinned.coordinator_key, MAX_MODEL_BYTES)
+    except PacelineError as error:
+        return refuse_unreadable(node, error)
+    try:
+        stored = _answered_before(node, question)
+        if stored is not None:
+            return stored
+        agreed = _verify(node, question, payload)
+        made = _take_step(node, agreed)
+        early = came + timedelta(seconds=agreed.manifest.answer_after_s) - node.clock()
+        node.sleep(max(0.0, early.total_seconds()))
+    except Exception as error:
+        return refuse(node, question, error)
+    return made
+
+
+def _answered_before(node: Node, question: Question) -> bytes | None:
+    """The bytes that answered the same question before; another question under the same number is a replay."""
+    stored = node.store.stored_answer(question.task, question.attempt, question.kind)
+    if stored is None:
+        return None
+    header, _ = wire.read_answer(stored, node.identity.public_key, MAX_MODEL_BYTES)
+    if header.nonce != question.nonce:
+        raise Refused(
+            Refusal.REPLAYED,
+            f"attempt {question.attempt} of this task was answered under another nonce; "
+            "a new question needs a new attempt number.",
+        )
+    return stored
+
+
+def _verify(node: Node, question: Q, payload: bytes) -> Agreed[Q]:
+    """Gates *verify* and *admit*: fresh, accepted here, the workload installed here, allowed by role and policy."""
+    now = node.clock()
+    if question.issued_at > now + CLOCK_TOLERANCE or question.expires_at <= now:
+        raise Refused(
+            Refusal.EXPIRED,
+            f"the request is valid from {question.issued_at:%H:%M:%S} to {question.expires_at:%H:%M:%S}, but it is "
+            f"{now:%H:%M:%S} here. If this repeats, compare the clocks: `paceline node check`.",
+        )
+    manifest = _accepted(node, question)
+    if manifest.expired(now):
+        raise Refused(Refusal.EXPIRED, f"task {manifest.name} ended on {manifest.expires_at:%Y-%m-%d}.")
+    if node.store.paused():
+        raise Refused(Refusal.PAUSED, "this node is paused; `paceline node resume` lets it take part again.")
+    if question.attempt >= manifest.max_attempts or question.round > manifest.rounds:
+        raise Refused(
+            Refusal.POLICY, f"task {manifest.name} has no round {question.round}, attempt {question.attempt}."
+        )
+    step = _step(question, node.pinned.role)
+    admission = admit(node.policy(), manifest, node.pinned.party, node.pinned.role, step)
+    return Agreed(question, payload, manifest, _installed(manifest), admission)
+
+
+def _accepted(node: Node, question: Question) -> Manifest:
+    """The manifest that this node's owner accepted under the question's digest."""
+    accepted = node.store.accepted_task(question.task)
+    if accepted is None:
+        raise Refused(
+            Refusal.NOT_ACCEPTED,
+            f"task {question.task[:12]} was not accepted by this node. Read it with `paceline node review`.",
+        )
+    manifest = parse(accepted.manifest_json)
+    if manifest.digest() != question.task:
+        raise Refused(Refusal.BAD_MESSAGE, "the stored task is not the one that was accepted; accept it again.")
+    return manifest
+
+
+def _installed(manifest: Manifest) -> Workload:
+    """The workload that this node installed itself, if it is the one agreed upon byte by byte."""
+    workload = workloads.find(manifest.workload.name)
+    found = source_digest(workload)
+    if found != manifest.workload.digest:
+        raise WorkloadError(
+            f"workload {workload.name} here has digest {found[:12]}; the task needs {manifest.workload.digest[:12]}. "
+            "Install the version of paceline that the task was signed for."
+        )
+    return workload
+
+
+def _step(question: Question, role: Role) -> Step:
+    """Which step of the table of roles a question asks for."""
+    if isinstance(question, InitialiseRequest):
+        return Step.INITIALISE
+    if isinstance(question, EvaluateRequest):
+        return Step.EVALUATE_PEOPLE
+    return training_step(role)
+
+
+def _take_step(node: Node, agreed: Agreed[Question]) -> bytes:
+    """Do what was asked; the answer is on disk before it is returned."""
+    question = agreed.question
+    if isinstance(question, InitialiseRequest):
+        return _initialise(node, agreed)
+    weights = _weights(agreed)
+    if isinstance(question, EvaluateRequest):
+        return evaluate(node, agreed, weights)
+    if training_step(node.pinned.role) is Step.TRAIN_ON_PUBLIC:
+        return train_on_public(node, agreed, question, weights)
+    return train_on_people(node, agreed, question, weights)
+
+
+def _weights(agreed: Agreed[Question]) -> Weights:
+    """The round's weights, checked against the digest that every party was told."""
+    like = agreed.workload.initial(agreed.manifest.training.seed)
+    names = sorted(like)
+    size = sum(like[name].numel() for name in names)
+    question = agreed.question
+    vector = codecs.find(agreed.manifest.exchange.down).decode(agreed.payload, size, shared_seed(question.nonce))
+    if hashlib.sha256(vector.astype("<f4").tobytes()).hexdigest() != question.model:
+        raise WireError("the model that came is not the one whose digest was signed.")
+    return unflatten(vector, like, names)
+
+
+def _initialise(node: Node, agreed: Agreed[Question]) -> bytes:
+    """The first weights, from public or synthetic rows only."""
+    weights = algorithm_provider.initial_weights(agreed.workload, agreed.manifest.training)
+    payload = codecs.find("fp32").encode(flatten(weights, sorted(weights)), 0)
+    return record(node, agreed, InitialAnswer(**common(node, agreed.question)), payload, None)

@@ -1,0 +1,80 @@
+"""Scores of held-out people, as they may leave a node: exact with consent to publish, or noised and charged."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from pyroaring import BitMap
+
+from clients import consent, data
+from clients.node import Agreed, Node, Question
+from clients.replies import common, record
+from clients.updates import as_tensor, reserve
+from federation.consent import Purpose
+from federation.errors import Refusal, Refused
+from federation.manifest import NoisedScores, PublishedScores
+from federation.messages import ScoresAnswer
+from federation.roles import Step
+from federation.schema import Rows
+from federation.workload import Weights, Workload
+from privacy.noise import add_noise
+from privacy.person_level import bound
+
+
+def evaluate(node: Node, agreed: Agreed[Question], weights: Weights) -> bytes:
+    """Score the round's weights on held-out people, the way the task says."""
+    terms = agreed.manifest.evaluation
+    if terms is None:
+        raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} asks for no evaluation.")
+    rows = data.load(node.folder, node.store, agreed.workload.name, held_out=True)
+    if isinstance(terms, PublishedScores):
+        answer, people = _published(node, agreed, weights, rows)
+    else:
+        answer, people = _noised(node, agreed, terms, weights, rows)
+    return record(node, agreed, answer, b"", people)
+
+
+def _published(node: Node, agreed: Agreed[Question], weights: Weights, rows: Rows) -> tuple[ScoresAnswer, BitMap]:
+    """Exact sums over people whose consent covers both the task's purpose and publishing their scores."""
+    if not node.policy().allow_published_scores:
+        raise Refused(Refusal.POLICY, "this node's policy publishes no exact scores; see allow_published_scores.")
+    people = _eligible(node, rows, (agreed.manifest.purpose, Purpose.PUBLISH_SCORES))
+    sums = agreed.workload.scores(weights, rows.of(as_tensor(people)))
+    header = ScoresAnswer(**common(node, agreed.question), disclosure="published", people=len(people), sums=sums)
+    return header, people
+
+
+def _noised(
+    node: Node, agreed: Agreed[Question], terms: NoisedScores, weights: Weights, rows: Rows
+) -> tuple[ScoresAnswer, BitMap]:
+    """A noised sum of one vector per person: (1, scores…) scaled to L2 norm ≤ 1; the count is noised with it."""
+    if agreed.question.attempt >= terms.max_evaluations:
+        raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} allows {terms.max_evaluations} evaluations.")
+    people = _eligible(node, rows, (agreed.manifest.purpose,))
+    reserve(node, agreed.question, people, Step.EVALUATE_PEOPLE, terms.person_cost())
+    keys = ("people", *agreed.workload.person_scores)
+    vectors = _person_vectors(agreed.workload, weights, rows, people)
+    noised = add_noise(bound(vectors, 1.0), terms.noise_multiplier, node.source)
+    sums = dict(zip(keys, (noised.vector * np.sqrt(len(keys))).tolist(), strict=True))
+    header = ScoresAnswer(**common(node, agreed.question), disclosure="noised", people=0, sums=sums)
+    return header, people
+
+
+def _eligible(node: Node, rows: Rows, purposes: Sequence[Purpose]) -> BitMap:
+    """Held-out people with rows whose consent covers every one of `purposes` now; nobody is an error."""
+    people = BitMap(np.unique(rows.person.numpy()))
+    for purpose in purposes:
+        people &= consent.eligible(node.store, purpose, node.clock()).people
+    if len(people) < max(1, node.policy().min_people):
+        raise Refused(Refusal.NO_CONSENT, f"too few held-out people permit {' and '.join(purposes)} here.")
+    return people
+
+
+def _person_vectors(workload: Workload, weights: Weights, rows: Rows, people: BitMap) -> torch.Tensor:
+    """(people, 1 + scores): each person's mean scores in [0, 1] behind a 1, divided by √(1 + scores)."""
+    vectors = []
+    for person in people:
+        sums = workload.scores(weights, rows.of(torch.tensor([person])))
+        means = [sums[key] / sums["rows"] for key in workload.person_scores]
+        vectors.append([1.0, *means])
+    return torch.tensor(vectors) / np.sqrt(1 + len(workload.person_scores))

@@ -1,0 +1,49 @@
+"""What may leave a node: a closed union of values that passed their gate, turned into bytes by one function."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from clients.policy import Unprotected
+from federation import codecs
+from federation.errors import BoundError
+from federation.workload import Vector
+from privacy.noise import Private
+
+_SEAL = object()
+
+
+@dataclass(frozen=True)
+class Public:
+    """An update from public or synthetic rows, clipped; made only by `public`."""
+
+    vector: Vector
+    _seal: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self._seal is not _SEAL:
+            raise BoundError("a Public update is made only by clients.sendable.public, which clips it.")
+
+
+Sendable = Private | Unprotected | Public
+
+
+def public(update: torch.Tensor, weight: float, clip: float) -> Public:
+    """`update` (parameters,), scaled to L2 norm ≤ `clip`, times `weight`: no more than `weight` people's influence."""
+    vector = update.to(torch.float64).cpu().numpy()
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm):
+        raise BoundError("the update from synthetic rows is not finite; lower the task's learning rate.")
+    scale = weight * min(1.0, clip / norm) if norm else 0.0
+    return Public((vector * scale).astype(np.float32), _SEAL)
+
+
+def encode(sendable: Sendable, codec: str, nonce: str) -> bytes:
+    """The codec's bytes of a value that may leave; the codec's randomness is public, drawn from the question."""
+    return codecs.find(codec).encode(sendable.vector, shared_seed(nonce))
+
+
+def shared_seed(nonce: str) -> int:
+    """Public randomness that both sides know: the first 64 bits of the question's nonce."""
+    return int(nonce[:16], 16)

@@ -1,0 +1,131 @@
+"""The middle gates of a round: eligible, reserve, sample, train, bound, noise; then encode."""
+
+import numpy as np
+import torch
+from pyroaring import BitMap
+
+from clients import algorithm_provider, budget, consent, data, training
+from clients.node import Agreed, Node, Question
+from clients.policy import unprotected
+from clients.replies import common, record
+from clients.sendable import Sendable, encode, public, shared_seed
+from federation.errors import Refusal, Refused
+from federation.ids import TaskDigest
+from federation.manifest import Manifest, PersonTerms
+from federation.messages import TrainRequest, UpdateAnswer
+from federation.roles import Step
+from federation.schema import Rows
+from federation.workload import Weights, trained_names
+from privacy.accounting import SampledGaussian
+from privacy.noise import RandomSource, add_noise
+from privacy.person_level import Bounded, bound, combine, empty, sample
+
+NO_SNAPSHOT = "0" * 64
+"""What stands for a consent snapshot where nobody's rows were read."""
+
+
+def train_on_people(node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights) -> bytes:
+    """Gates *eligible* to *record*: budget is spent on disk before the first row is trained on."""
+    manifest, terms = agreed.manifest, agreed.manifest.privacy
+    rows = data.load(node.folder, node.store, agreed.workload.name, held_out=False)
+    snapshot = consent.eligible(node.store, manifest.purpose, node.clock())
+    people = snapshot.people & BitMap(np.unique(rows.person.numpy()))
+    if len(people) < max(1, node.policy().min_people):
+        raise Refused(
+            Refusal.NO_CONSENT,
+            f"fewer people permit {manifest.purpose} now than this node trains on; see `paceline consent show`.",
+        )
+    rows = rows.of(as_tensor(people))
+    if isinstance(terms, PersonTerms):
+        reserve(node, question, people, Step.TRAIN_ON_PEOPLE, terms.person_cost())
+        sendable, summed = _private_update(node, agreed, question, weights, rows)
+        weight = 0
+    else:
+        sendable, summed, weight = _unprotected_update(node, agreed, question, weights, rows), people, len(rows)
+    _nobody_withdrew(node, manifest, summed)
+    header = UpdateAnswer(**common(node, question), weight=weight, snapshot=snapshot.digest)
+    return record(node, agreed, header, encode(sendable, manifest.exchange.up, question.nonce), people)
+
+
+def train_on_public(node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights) -> bytes:
+    """An update from synthetic rows: at most `public_weight` people's influence, charged to nobody."""
+    training_terms, terms = agreed.manifest.training, agreed.manifest.privacy
+    phase = agreed.workload.phase(question.phase)
+    names = trained_names(weights, phase, training_terms.trains)
+    rows = algorithm_provider.public_rows(agreed.workload, training_terms)
+    seed = shared_seed(question.nonce) >> 33
+    update = training.party_update(agreed.workload, phase, weights, names, rows, training_terms, seed)
+    if isinstance(terms, PersonTerms):
+        sendable = public(update, training_terms.public_weight, terms.clip)
+    else:
+        sendable = public(update, 1.0, float("inf"))
+    header = UpdateAnswer(**common(node, question), weight=0, snapshot=NO_SNAPSHOT)
+    return record(node, agreed, header, encode(sendable, agreed.manifest.exchange.up, question.nonce), None)
+
+
+def reserve(node: Node, question: Question, people: BitMap, step: Step, cost: SampledGaussian) -> None:
+    """Charge everyone eligible with the attempt's whole cost, durably, before anything is computed on them."""
+    policy = node.policy()
+    budget.reserve(
+        node.store,
+        budget.Charge(TaskDigest(question.task), question.attempt, step, cost, people),
+        budget.Cap(policy.max_epsilon, policy.delta),
+        question.ledger_heads.get(node.pinned.party),
+        node.clock(),
+    )
+
+
+def as_tensor(people: BitMap) -> torch.Tensor:
+    """Person numbers as int64 (people,)."""
+    return torch.from_numpy(np.array(people.to_array(), dtype=np.int64))
+
+
+def _private_update(
+    node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights, rows: Rows
+) -> tuple[Sendable, BitMap]:
+    """Gates *sample*, *train*, *bound*, *noise*; also who was summed.
+
+    A Poisson sample is never truncated but processed in chunks; an empty one gets its noise all the same.
+    Under unit ``record`` every row is a unit of its own here; the reservation already charged its person.
+    """
+    terms = agreed.manifest.privacy
+    assert isinstance(terms, PersonTerms)  # noqa: S101 - narrows the type; the caller decided
+    owners = rows.person
+    units = Rows(rows.fields, torch.arange(len(rows))) if terms.unit == "record" else rows
+    sampled = sample(np.unique(units.person.numpy()), terms.sampling_rate, node.source)
+    phase = agreed.workload.phase(question.phase)
+    names = trained_names(weights, phase, agreed.manifest.training.trains)
+    parts: list[Bounded] = [empty(sum(weights[name].numel() for name in names), terms.clip)]
+    summed = BitMap()
+    if len(sampled):
+        chosen, k, seed = units.of(torch.from_numpy(sampled)), terms.rows_per_person, _private_seed(node.source)
+        for who, updates in training.person_updates(
+            agreed.workload, phase, weights, names, chosen, agreed.manifest.training, k, seed
+        ):
+            people = owners[who] if terms.unit == "record" else who
+            permitted = consent.permitted(node.store, agreed.manifest.purpose, node.clock(), BitMap(people.numpy()))
+            summed |= permitted
+            parts.append(bound(updates[torch.isin(people, as_tensor(permitted))], terms.clip))
+    return add_noise(combine(parts), terms.noise_multiplier, node.source), summed
+
+
+def _unprotected_update(
+    node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights, rows: Rows
+) -> Sendable:
+    """A plain FedAvg update; exists only where the node's policy waives privacy for this very task."""
+    phase = agreed.workload.phase(question.phase)
+    names = trained_names(weights, phase, agreed.manifest.training.trains)
+    seed = _private_seed(node.source)
+    update = training.party_update(agreed.workload, phase, weights, names, rows, agreed.manifest.training, seed)
+    return unprotected(update.cpu().numpy(), agreed.admission.waiver)
+
+
+def _private_seed(source: RandomSource) -> int:
+    """A seed for choosing rows and batches; nobody else knows it, because the sample must stay secret."""
+    return int.from_bytes(source.read(4), "big") >> 1
+
+
+def _nobody_withdrew(node: Node, manifest: Manifest, summed: BitMap) -> None:
+    """A withdrawal after the sum discards the update; the reservation stays spent."""
+    if consent.permitted(node.store, manifest.purpose, node.clock(), summed) != summed:
+        raise Refused(Refusal.WITHDRAWN, "a person withdrew after their update was summed; the sum was discarded.")
