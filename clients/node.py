@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import torch
 
@@ -20,7 +19,6 @@ from federation.workload import Workload
 from privacy.noise import RandomSource, os_source
 
 Question = TrainRequest | EvaluateRequest | InitialiseRequest
-Q = TypeVar("Q", bound=Question, covariant=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,10 +39,10 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Agreed(Generic[Q]):
+class Agreed:
     """A question that is genuine, fresh, about a task that this node's owner accepted, and admitted by its policy."""
 
-    question: Q
+    question: Question
     payload: bytes
     manifest: Manifest
     workload: Workload

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from clients import budget
-from clients.node import Agreed, Node, Q, Question
+from clients.node import Agreed, Node, Question
 from federation import wire
 from federation.errors import (
     BudgetExhausted,
@@ -45,7 +45,7 @@ def common(node: Node, question: Question) -> dict[str, Any]:
     }
 
 
-def record(node: Node, agreed: Agreed[Q], answer: Answer, payload: bytes, people: Any) -> bytes:
+def record(node: Node, agreed: Agreed, answer: Answer, payload: bytes, people: Any) -> bytes:
     """Sign, store with the processing activity and the audit entry in one transaction, return the stored bytes."""
     blob = wire.pack(answer, payload, node.identity)
     question = agreed.question

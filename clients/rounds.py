@@ -9,7 +9,7 @@ import hashlib
 from datetime import timedelta
 
 from clients import algorithm_provider
-from clients.node import Agreed, Node, Q, Question, open_node
+from clients.node import Agreed, Node, Question, open_node
 from clients.policy import admit
 from clients.replies import common, record, refuse, refuse_unreadable
 from clients.scores import evaluate
@@ -66,7 +66,7 @@ def _answered_before(node: Node, question: Question) -> bytes | None:
     return stored
 
 
-def _verify(node: Node, question: Q, payload: bytes) -> Agreed[Q]:
+def _verify(node: Node, question: Question, payload: bytes) -> Agreed:
     """Gates *verify* and *admit*: fresh, accepted here, the workload installed here, allowed by role and policy."""
     now = node.clock()
     if question.issued_at > now + CLOCK_TOLERANCE or question.expires_at <= now:
@@ -124,7 +124,7 @@ def _step(question: Question, role: Role) -> Step:
     return training_step(role)
 
 
-def _take_step(node: Node, agreed: Agreed[Question]) -> bytes:
+def _take_step(node: Node, agreed: Agreed) -> bytes:
     """Do what was asked; the answer is on disk before it is returned."""
     question = agreed.question
     if isinstance(question, InitialiseRequest):
@@ -137,7 +137,7 @@ def _take_step(node: Node, agreed: Agreed[Question]) -> bytes:
     return train_on_people(node, agreed, question, weights)
 
 
-def _weights(agreed: Agreed[Question]) -> Weights:
+def _weights(agreed: Agreed) -> Weights:
     """The round's weights, checked against the digest that every party was told."""
     like = agreed.workload.initial(agreed.manifest.training.seed)
     names = sorted(like)
@@ -149,7 +149,7 @@ def _weights(agreed: Agreed[Question]) -> Weights:
     return unflatten(vector, like, names)
 
 
-def _initialise(node: Node, agreed: Agreed[Question]) -> bytes:
+def _initialise(node: Node, agreed: Agreed) -> bytes:
     """The first weights, from public or synthetic rows only."""
     weights = algorithm_provider.initial_weights(agreed.workload, agreed.manifest.training)
     payload = codecs.find("fp32").encode(flatten(weights, sorted(weights)), 0)

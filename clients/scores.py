@@ -7,7 +7,7 @@ import torch
 from pyroaring import BitMap
 
 from clients import consent, data
-from clients.node import Agreed, Node, Question
+from clients.node import Agreed, Node
 from clients.replies import common, record
 from clients.updates import as_tensor, reserve
 from federation.consent import Purpose
@@ -21,7 +21,7 @@ from privacy.noise import add_noise
 from privacy.person_level import bound
 
 
-def evaluate(node: Node, agreed: Agreed[Question], weights: Weights) -> bytes:
+def evaluate(node: Node, agreed: Agreed, weights: Weights) -> bytes:
     """Score the round's weights on held-out people, the way the task says."""
     terms = agreed.manifest.evaluation
     if terms is None:
@@ -34,7 +34,7 @@ def evaluate(node: Node, agreed: Agreed[Question], weights: Weights) -> bytes:
     return record(node, agreed, answer, b"", people)
 
 
-def _published(node: Node, agreed: Agreed[Question], weights: Weights, rows: Rows) -> tuple[ScoresAnswer, BitMap]:
+def _published(node: Node, agreed: Agreed, weights: Weights, rows: Rows) -> tuple[ScoresAnswer, BitMap]:
     """Exact sums over people whose consent covers both the task's purpose and publishing their scores."""
     if not node.policy().allow_published_scores:
         raise Refused(Refusal.POLICY, "this node's policy publishes no exact scores; see allow_published_scores.")
@@ -45,7 +45,7 @@ def _published(node: Node, agreed: Agreed[Question], weights: Weights, rows: Row
 
 
 def _noised(
-    node: Node, agreed: Agreed[Question], terms: NoisedScores, weights: Weights, rows: Rows
+    node: Node, agreed: Agreed, terms: NoisedScores, weights: Weights, rows: Rows
 ) -> tuple[ScoresAnswer, BitMap]:
     """A noised sum of one vector per person: (1, scores…) scaled to L2 norm ≤ 1; the count is noised with it."""
     if agreed.question.attempt >= terms.max_evaluations:

@@ -24,7 +24,7 @@ NO_SNAPSHOT = "0" * 64
 """What stands for a consent snapshot where nobody's rows were read."""
 
 
-def train_on_people(node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights) -> bytes:
+def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:
     """Gates *eligible* to *record*: budget is spent on disk before the first row is trained on."""
     manifest, terms = agreed.manifest, agreed.manifest.privacy
     rows = data.load(node.folder, node.store, agreed.workload.name, held_out=False)
@@ -47,7 +47,7 @@ def train_on_people(node: Node, agreed: Agreed[Question], question: TrainRequest
     return record(node, agreed, header, encode(sendable, manifest.exchange.up, question.nonce), people)
 
 
-def train_on_public(node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights) -> bytes:
+def train_on_public(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:
     """An update from synthetic rows: at most `public_weight` people's influence, charged to nobody."""
     training_terms, terms = agreed.manifest.training, agreed.manifest.privacy
     phase = agreed.workload.phase(question.phase)
@@ -81,7 +81,7 @@ def as_tensor(people: BitMap) -> torch.Tensor:
 
 
 def _private_update(
-    node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights, rows: Rows
+    node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, rows: Rows
 ) -> tuple[Sendable, BitMap]:
     """Gates *sample*, *train*, *bound*, *noise*; also who was summed.
 
@@ -109,9 +109,7 @@ def _private_update(
     return add_noise(combine(parts), terms.noise_multiplier, node.source), summed
 
 
-def _unprotected_update(
-    node: Node, agreed: Agreed[Question], question: TrainRequest, weights: Weights, rows: Rows
-) -> Sendable:
+def _unprotected_update(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, rows: Rows) -> Sendable:
     """A plain FedAvg update; exists only where the node's policy waives privacy for this very task."""
     phase = agreed.workload.phase(question.phase)
     names = trained_names(weights, phase, agreed.manifest.training.trains)
