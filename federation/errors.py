@@ -17,6 +17,7 @@
     ├── EnrolmentError               tokens, fingerprints, membership
     ├── StoreError                   database locked, disk full, another version
     │   └── LedgerRolledBack         the ledger is older than what others have seen of it
+    ├── AuditError                   a log that was cut, rewritten or rolled back; a proof that does not hold
     ├── LinkError                    the other side cannot be reached
     ├── RoundFailed                  a round that ended without an update, with a reason per party
     └── UsageError                   wrong words on the command line (exit code 2)
@@ -28,6 +29,7 @@ from enum import StrEnum
 from privacy.errors import BoundError, PacelineError, PrivacyError, TermsError
 
 __all__ = [
+    "AuditError",
     "BoundError",
     "BudgetExhausted",
     "EnrolmentError",
@@ -118,6 +120,10 @@ class StoreError(PacelineError):
 
 class LedgerRolledBack(StoreError):
     """The ledger is older than what others have seen of it (a restored backup); no training."""
+
+
+class AuditError(PacelineError):
+    """A log was cut, rewritten or rolled back, or a proof about it does not hold."""
 
 
 class LinkError(PacelineError):

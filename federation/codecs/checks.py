@@ -1,0 +1,33 @@
+"""What every codec demands of its input, in both directions."""
+
+import numpy as np
+import numpy.typing as npt
+
+from federation.errors import WireError
+
+Vector = npt.NDArray[np.float32]
+"""Flat float32 values, (size,)."""
+
+
+def require_vector(vector: Vector, largest: float) -> None:
+    """Raise `WireError` unless `vector` is flat float32 with every magnitude ≤ `largest` (so neither NaN nor ∞)."""
+    if vector.ndim != 1 or vector.dtype != np.float32:
+        raise WireError(f"a codec takes flat float32 vectors; found {vector.dtype} of shape {vector.shape}.")
+    # max and min of a vector with a NaN are NaN, and then both comparisons fail.
+    if len(vector) and not (vector.max() <= largest and vector.min() >= -largest):
+        raise WireError(
+            f"the vector holds NaN, ∞ or a magnitude above {largest:g}, which this codec cannot carry. "
+            "The model diverged: lower the learning rate, or choose fp32."
+        )
+
+
+def require_length(data: bytes, expected: int, size: int) -> None:
+    """Raise `WireError` unless `data` has exactly the `expected` bytes of a vector of `size` values."""
+    if size < 0 or len(data) != expected:
+        raise WireError(f"{len(data)} bytes for a vector of {size} values; expected exactly {expected}.")
+
+
+def require_finite(vector: Vector) -> None:
+    """Raise `WireError` if decoded values are not all finite."""
+    if len(vector) and not (np.isfinite(vector.max()) and np.isfinite(vector.min())):
+        raise WireError("the decoded vector holds NaN or ∞; the sender is broken or hostile, leave its message out.")
