@@ -1,0 +1,200 @@
+"""What this node's owner allows: the second gate, after the signatures and before any data."""
+
+from dataclasses import InitVar, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from federation.consent import AGE_OF_CONSENT_YEARS, Purpose
+from federation.errors import ManifestError, PrivacyError, Refusal, Refused
+from federation.ids import PartyId
+from federation.manifest import Manifest, Member, NoisedScores, PersonTerms, PublishedScores
+from federation.roles import Role, Step, require
+
+if TYPE_CHECKING:
+    from federation.workload import Vector
+
+_SEAL = object()
+ON_PEOPLE = frozenset({Step.TRAIN_ON_PEOPLE, Step.EVALUATE_PEOPLE})
+
+
+class Policy(BaseModel):
+    """The ``[policy]`` table of node.toml; what is not listed is refused.
+
+    `max_epsilon` at `delta` is what all tasks together may ever cost one person; `max_epsilon_per_task` what one may.
+    `min_people`: the node trains on no fewer eligible people. `allow_unprotected`: tasks, by name, that may run
+    without differential privacy. `allow_published_scores`: exact scores of people who consented to `PUBLISH_SCORES`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    purposes: tuple[Purpose, ...] = ()
+    workloads: tuple[str, ...] = ()
+    max_epsilon: Annotated[float, Field(gt=0, le=100)] = 1.0
+    delta: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6
+    max_epsilon_per_task: Annotated[float, Field(gt=0, le=100)] = 1.0
+    min_parties: Annotated[int, Field(ge=1, le=1000)] = 2
+    min_people: Annotated[int, Field(ge=1, le=10**9)] = 2
+    allow_unprotected: tuple[str, ...] = ()
+    allow_published_scores: bool = False
+    max_task_days: Annotated[float, Field(gt=0, le=3660)] = 366.0
+    age_of_consent_years: Annotated[int, Field(ge=AGE_OF_CONSENT_YEARS, le=150)] = AGE_OF_CONSENT_YEARS
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """The owner wrote the name of this task under ``allow_unprotected``; only `admit` makes one."""
+
+    task: str
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        _require_seal(seal, "Waiver", "admit")
+
+
+@dataclass(frozen=True)
+class Unprotected:
+    """An update that may leave without noise because of a waiver; only `unprotected` makes one."""
+
+    vector: "Vector"
+    waiver: Waiver
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        _require_seal(seal, "Unprotected", "unprotected")
+
+    def __repr__(self) -> str:
+        return f"Unprotected({len(self.vector)} parameters, {self.waiver})"
+
+
+@dataclass(frozen=True)
+class Admission:
+    """This node's policy permits `step` of `manifest`; only `admit` makes one. `waiver` only for unprotected tasks."""
+
+    manifest: Manifest
+    step: Step
+    member: Member
+    waiver: Waiver | None
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        _require_seal(seal, "Admission", "admit")
+
+
+def admit(policy: Policy, manifest: Manifest, party: PartyId, role: Role, step: Step) -> Admission:
+    """The proof that `policy` permits `step`, or `Refused` with the line of node.toml that forbids it."""
+    require(role, step)
+    member = _member(manifest, party, role)
+    _check_task(policy, manifest)
+    if step in ON_PEOPLE:
+        _check_people(policy, manifest)
+    if step is Step.EVALUATE_PEOPLE:
+        _check_scores(policy, manifest)
+    return Admission(manifest, step, member, _waive(policy, manifest), _SEAL)
+
+
+def unprotected(vector: "Vector", waiver: Waiver | None) -> Unprotected:
+    """Let `vector` (parameters,) leave without noise; without a waiver it is refused."""
+    if waiver is None:
+        raise Refused(Refusal.POLICY, "an update without noise needs a waiver; this task has privacy terms.")
+    return Unprotected(vector, waiver, _SEAL)
+
+
+def cost_per_person(manifest: Manifest, delta: float) -> float:
+    """The largest ε at `delta` that the task's attempts and evaluations may cost one person; ∞ without privacy terms.
+
+    Nobody pays for both: held-out people never train (`clients.data` sees to it).
+    """
+    from privacy import accounting
+
+    if not isinstance(manifest.privacy, PersonTerms):
+        return float("inf")
+    training = accounting.epsilon(manifest.privacy.person_cost(), manifest.privacy.max_attempts, delta)
+    if not isinstance(manifest.evaluation, NoisedScores):
+        return training
+    scores = accounting.SampledGaussian(1.0, manifest.evaluation.noise_multiplier)
+    return max(training, accounting.epsilon(scores, manifest.evaluation.max_evaluations, delta))
+
+
+def _require_seal(seal: object, made: str, maker: str) -> None:
+    if seal is not _SEAL:
+        raise PrivacyError(f"{made} is a proof that only clients.policy.{maker} may make; call it instead.")
+
+
+def _refuse(message: str) -> Refused:
+    return Refused(Refusal.POLICY, message)
+
+
+def _member(manifest: Manifest, party: PartyId, role: Role) -> Member:
+    try:
+        member = manifest.member(party)
+    except ManifestError as error:
+        raise Refused(Refusal.UNKNOWN_TASK, str(error)) from error
+    if member.role is not role:
+        raise Refused(
+            Refusal.WRONG_ROLE,
+            f"task {manifest.name} names this node a {member.role}; it joined as {role}. Ask for a corrected task.",
+        )
+    return member
+
+
+def _check_task(policy: Policy, manifest: Manifest) -> None:
+    name, workload = manifest.name, manifest.workload.name
+    if workload not in policy.workloads:
+        raise _refuse(
+            f"task {name} trains {workload}; this node allows {_listed(policy.workloads)}. "
+            f"`paceline node allow --workload {workload}` permits it."
+        )
+    if manifest.exchange.min_parties < policy.min_parties:
+        raise _refuse(
+            f"task {name} goes on with {manifest.exchange.min_parties} parties; this node wants at least "
+            f"min_parties = {policy.min_parties} (node.toml), so that its own update hides among others."
+        )
+    days = (manifest.expires_at - manifest.issued_at).total_seconds() / 86_400
+    if days > policy.max_task_days:
+        raise _refuse(
+            f"task {name} lasts {days:.0f} days; this node allows max_task_days = {policy.max_task_days:g} (node.toml)."
+        )
+
+
+def _check_people(policy: Policy, manifest: Manifest) -> None:
+    if manifest.purpose not in policy.purposes:
+        raise _refuse(
+            f"task {manifest.name} uses people's data to {manifest.purpose}; this node allows "
+            f"{_listed(policy.purposes)}. `paceline node allow --purpose {manifest.purpose}` permits it."
+        )
+    if not isinstance(manifest.privacy, PersonTerms):
+        return
+    epsilon = cost_per_person(manifest, policy.delta)
+    allowed = min(policy.max_epsilon_per_task, policy.max_epsilon)
+    if epsilon > allowed:
+        raise _refuse(
+            f"task {manifest.name} may cost each person ε = {epsilon:.3g} at δ = {policy.delta:g}; this node allows "
+            f"{allowed:g}. `paceline node allow --max-epsilon …` raises it, or ask for a smaller budget."
+        )
+
+
+def _check_scores(policy: Policy, manifest: Manifest) -> None:
+    if manifest.evaluation is None:
+        raise _refuse(f"task {manifest.name} agrees on no evaluation; nothing is scored.")
+    if isinstance(manifest.evaluation, PublishedScores) and not policy.allow_published_scores:
+        raise _refuse(
+            f"task {manifest.name} publishes exact scores; this node does not. If people consented to it: "
+            "`paceline node allow --published-scores`."
+        )
+
+
+def _waive(policy: Policy, manifest: Manifest) -> Waiver | None:
+    if isinstance(manifest.privacy, PersonTerms):
+        return None
+    if manifest.name not in policy.allow_unprotected:
+        raise _refuse(
+            f"task {manifest.name} has no differential privacy: single people could be recognised in its updates. "
+            f"This node allows {_listed(policy.allow_unprotected)}. "
+            f"`paceline node allow --unprotected {manifest.name}` waives protection for it alone."
+        )
+    return Waiver(manifest.name, _SEAL)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if names else "none"
