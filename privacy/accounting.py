@@ -114,7 +114,7 @@ def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float) ->
     from scipy.optimize import root_scalar
 
     bracket = (math.log(1 / unit), math.log(HIGHEST_NOISE))
-    root = math.exp(root_scalar(lambda log: excess(math.exp(log)), bracket=bracket, xtol=1e-9).root)
+    root = math.exp(root_scalar(lambda log: excess(math.exp(log)), bracket=bracket, xtol=1e-9).root)  # type: ignore[no-untyped-call]
     ticks = max(1, math.ceil(root * unit) - 1)
     while excess(ticks / unit) > 0:
         ticks += 1
