@@ -1,0 +1,34 @@
+"""The coordinator's database: parties, tasks, attempts, committed rounds, scores, releases, audit log."""
+
+from server.store.open import ServerStore, memory_store, open_store, open_url
+from server.store.records import (
+    Attempt,
+    AuditEntry,
+    EvaluationRecord,
+    Invited,
+    Party,
+    PartyRound,
+    ReleaseRecord,
+    RoundRecord,
+    RoundRow,
+    Task,
+    TaskState,
+)
+
+__all__ = [
+    "Attempt",
+    "AuditEntry",
+    "EvaluationRecord",
+    "Invited",
+    "Party",
+    "PartyRound",
+    "ReleaseRecord",
+    "RoundRecord",
+    "RoundRow",
+    "ServerStore",
+    "Task",
+    "TaskState",
+    "memory_store",
+    "open_store",
+    "open_url",
+]

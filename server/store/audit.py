@@ -1,0 +1,50 @@
+"""The coordinator's log of what it did: entries in order, each a leaf of a Merkle tree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from federation import audit
+from server.store.database import Database
+from server.store.records import AuditEntry
+from server.store.tables import AuditTable, CounterTable
+
+
+class AuditLog(Database):
+    """Appending to the log and reading it."""
+
+    def audit(self, kind: str, body: Mapping[str, Any]) -> int:
+        """Append one entry; returns its number, counted from 0 without gaps."""
+        with self.transaction() as session:
+            return self.append(session, kind, body)
+
+    def append(self, session: Session, kind: str, body: Mapping[str, Any]) -> int:
+        """Append within a transaction, so that an entry exists exactly if what it tells about does."""
+        number, at = self.take_number(session, "audit"), self.clock()
+        text = rfc8785.dumps({"at": at.isoformat(), "body": dict(body), "kind": kind, "number": number})
+        leaf = audit.leaf_hash(text).hex()
+        session.add(AuditTable(number=number, at=at, kind=kind, body=text.decode(), leaf=leaf))
+        return number
+
+    def take_number(self, session: Session, name: str) -> int:
+        """The next number of the counter `name`, from 0; locked until the transaction ends."""
+        row = session.exec(select(CounterTable).where(CounterTable.name == name).with_for_update()).one()
+        row.value += 1
+        return row.value - 1
+
+    def audit_entries(self, first: int = 0, count: int = 1000) -> list[AuditEntry]:
+        """Entries from number `first` on."""
+        query = select(AuditTable).where(col(AuditTable.number) >= first).order_by(col(AuditTable.number)).limit(count)
+        with self.reading() as session:
+            return [
+                AuditEntry(number=row.number, at=row.at, kind=row.kind, body=row.body, leaf=row.leaf)
+                for row in session.exec(query)
+            ]
+
+    def audit_size(self) -> int:
+        """How many entries the log has."""
+        with self.reading() as session:
+            return session.exec(select(func.count(col(AuditTable.number)))).one()
