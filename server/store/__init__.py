@@ -11,6 +11,7 @@ from server.store.records import (
     ReleaseRecord,
     RoundRecord,
     RoundRow,
+    StoredModel,
     Task,
     TaskState,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "RoundRecord",
     "RoundRow",
     "ServerStore",
+    "StoredModel",
     "Task",
     "TaskState",
     "memory_store",

@@ -111,7 +111,7 @@ class PartyRound:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """All that one committed round changes; `model` are the new weights, `shrink` the share of the divisor present."""
+    """All that one committed round changes; `model` are the new weights (safetensors), `shrink` the share of the divisor present."""
 
     task: TaskDigest
     round: int
@@ -121,6 +121,15 @@ class RoundRecord:
     shrink: float
     seconds: float
     heads: Mapping[PartyId, LedgerHead] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """Weights after `round` rounds, as safetensors; `digest` is the SHA-256 of `data`."""
+
+    round: int
+    digest: str
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from federation.errors import StoreError
 from federation.ids import PartyId, TaskDigest
 from server.store.parties import Parties
-from server.store.records import Attempt, PartyRound, RoundRecord, RoundRow
+from server.store.records import Attempt, PartyRound, RoundRecord, RoundRow, StoredModel
 from server.store.tables import AttemptTable, ModelTable, PartyRoundTable, RoundTable, TaskTable
 
 OPEN, FAILED, COMMITTED = "open", "failed", "committed"
@@ -22,12 +22,12 @@ ANSWERED = "answered"
 class Rounds(Parties):
     """From the first weights to the last round."""
 
-    def next_attempt(self, task: TaskDigest, kind: str = "train") -> int:
+    def next_attempt(self, task: TaskDigest, kind: str) -> int:
         """The number that `begin_attempt` will give; it belongs into the request."""
         with self.reading() as session:
             return _next(session, task, kind)
 
-    def begin_attempt(self, task: TaskDigest, round: int, model: str, request: bytes, kind: str = "train") -> int:
+    def begin_attempt(self, task: TaskDigest, kind: str, round: int, model: str, request: bytes) -> int:
         """Record an attempt before its request leaves; returns its number. `StoreError` while one is open."""
         with self.transaction() as session:
             _lock(session, task)
@@ -48,7 +48,7 @@ class Rounds(Parties):
             self.append(session, "attempt", {"task": task, "kind": kind, "attempt": number, "round": round})
             return number
 
-    def open_attempt(self, task: TaskDigest, kind: str = "train") -> Attempt | None:
+    def open_attempt(self, task: TaskDigest, kind: str) -> Attempt | None:
         """The attempt that was begun and neither committed nor given up; there is at most one of a kind."""
         with self.reading() as session:
             row = _open(session, task, kind)
@@ -57,10 +57,10 @@ class Rounds(Parties):
     def fail_attempt(
         self,
         task: TaskDigest,
+        kind: str,
         attempt: int,
         reasons: Mapping[str, str],
         parties: Sequence[PartyRound] = (),
-        kind: str = "train",
     ) -> None:
         """Give an open attempt up, with a reason per party; its number is never used again."""
         with self.transaction() as session:
@@ -69,13 +69,21 @@ class Rounds(Parties):
             words = {"task": task, "kind": kind, "attempt": attempt, "reasons": dict(reasons)}
             self.append(session, "attempt-failed", words)
 
-    def close_attempt(
-        self, task: TaskDigest, attempt: int, parties: Sequence[PartyRound] = (), kind: str = "evaluate"
-    ) -> None:
+    def close_attempt(self, task: TaskDigest, kind: str, attempt: int, parties: Sequence[PartyRound] = ()) -> None:
         """End an open attempt that moves no weights: an evaluation, or a request for the first ones."""
         with self.transaction() as session:
             self._close(session, (task, kind, attempt), COMMITTED, {})
             self._add_parties(session, task, parties, kind, attempt)
+
+    def attempts_used(self, task: TaskDigest, kind: str) -> int:
+        """How many attempts of the task have ended, committed or failed; one that is open is not among them."""
+        ended = [item for item in self.attempts(task) if item.kind == kind and item.state != OPEN]
+        return len(ended)
+
+    def last_reasons(self, task: TaskDigest) -> dict[str, str]:
+        """Why each party did not contribute to the training attempt that failed last; empty if none did."""
+        failed = [item for item in self.attempts(task) if item.kind == "train" and item.state == FAILED]
+        return dict(failed[-1].reasons) if failed else {}
 
     def attempts(self, task: TaskDigest) -> list[Attempt]:
         """All attempts of all kinds, in order."""
@@ -120,12 +128,12 @@ class Rounds(Parties):
             self.append(session, "round", _words(record, digest, answered))
             return digest
 
-    def latest_model(self, task: TaskDigest) -> tuple[int, str, bytes] | None:
-        """(round, digest, weights) of the last committed round; None before the first weights."""
+    def latest_model(self, task: TaskDigest) -> StoredModel | None:
+        """The weights of the last committed round; None before the first weights."""
         query = select(RoundTable).where(RoundTable.task == task).order_by(col(RoundTable.round).desc()).limit(1)
         with self.reading() as session:
             row = session.exec(query).first()
-            return None if row is None else (row.round, row.model, session.get_one(ModelTable, row.model).data)
+        return None if row is None else StoredModel(row.round, row.model, self.model(row.model))
 
     def model(self, digest: str) -> bytes:
         """Weights by digest, or `StoreError`; what was changed in the database is found."""

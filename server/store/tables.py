@@ -208,3 +208,6 @@ class CounterTable(SQLModel, table=True):
     __tablename__ = "counter"
     name: str = Field(primary_key=True, max_length=40)
     value: int = Field(sa_type=BIG_NUMBER)
+
+
+METADATA = SQLModel.metadata
