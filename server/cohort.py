@@ -1,0 +1,85 @@
+"""Who is asked in a round: parties that accepted, are not revoked, and are connected."""
+
+from datetime import timedelta
+
+from federation.errors import RoundFailed
+from federation.ids import PartyId
+from federation.link import Link
+from federation.manifest import Manifest, Member
+from federation.roles import Step, may
+from server.coordinator import Coordinator, Run
+
+POLL_S = 0.1
+GRACE_S = 10.0
+"""How long a round waits for parties beyond `min_parties`; a node that restarts is back by then."""
+
+
+def draw(coordinator: Coordinator, link: Link, run: Run) -> tuple[Member, ...]:
+    """The contributors to ask now; waits for them up to the round's deadline, or raises `RoundFailed`."""
+    manifest, start = run.manifest, coordinator.clock()
+    grace = start + timedelta(seconds=min(GRACE_S, manifest.round_deadline_s))
+    deadline = start + timedelta(seconds=manifest.round_deadline_s)
+    while True:
+        willing = admitted(coordinator, run)
+        present = tuple(member for member in willing if member.party in link.reachable())
+        now = coordinator.clock()
+        if willing and len(present) == len(willing) and len(present) >= manifest.exchange.min_parties:
+            return present
+        if now >= grace and len(present) >= manifest.exchange.min_parties:
+            return present
+        if now >= deadline:
+            raise _too_few(manifest, willing, present)
+        coordinator.sleep(POLL_S)
+
+
+def admitted(coordinator: Coordinator, run: Run) -> tuple[Member, ...]:
+    """Contributors that accepted this very task and whose key is still theirs and active."""
+    accepted = coordinator.store.accepted(run.digest)
+    active = coordinator.store.active_party_keys()
+    return tuple(
+        member for member in run.manifest.contributors() if member.party in accepted and member.party in active
+    )
+
+
+def initialiser(coordinator: Coordinator, link: Link, run: Run) -> PartyId:
+    """The cohort's algorithm provider, once it is connected; `RoundFailed` if there is none by the deadline."""
+    willing = coordinator.store.accepted(run.digest) & coordinator.store.active_party_keys().keys()
+    providers = [m.party for m in run.manifest.cohort if may(m.role, Step.INITIALISE) and m.party in willing]
+    deadline = coordinator.clock() + timedelta(seconds=run.manifest.round_deadline_s)
+    while providers and coordinator.clock() < deadline:
+        here = link.reachable()
+        for party in providers:
+            if party in here:
+                return party
+        coordinator.sleep(POLL_S)
+    missing = dict.fromkeys(providers, "unreachable")
+    raise RoundFailed(
+        f"task {run.manifest.name} needs the first weights, but no algorithm provider of its cohort accepted it and "
+        "is connected. Start its node (`paceline node up`), then `paceline task resume`.",
+        missing,
+    )
+
+
+def _too_few(manifest: Manifest, willing: tuple[Member, ...], present: tuple[Member, ...]) -> RoundFailed:
+    here = {member.party for member in present}
+    accepted = {member.party for member in willing}
+    reasons: dict[str, str] = {}
+    for member in manifest.contributors():
+        if member.party not in here:
+            reasons[member.party] = "unreachable" if member.party in accepted else "not accepted, left or revoked"
+    return RoundFailed(
+        f"{len(present)} parties are connected; task {manifest.name} needs {manifest.exchange.min_parties}. "
+        f"Missing: {', '.join(f'{party} ({why})' for party, why in reasons.items())}. "
+        "Start their nodes (`paceline node up`), then `paceline task resume`.",
+        reasons,
+    )
+
+
+def evaluators(coordinator: Coordinator, link: Link, run: Run) -> tuple[PartyId, ...]:
+    """Connected parties of the cohort whose role may score the model on people, and who accepted the task."""
+    willing = coordinator.store.accepted(run.digest) & coordinator.store.active_party_keys().keys() & link.reachable()
+    return tuple(
+        member.party
+        for member in run.manifest.cohort
+        if may(member.role, Step.EVALUATE_PEOPLE) and member.party in willing
+    )

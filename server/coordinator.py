@@ -1,0 +1,94 @@
+"""A running coordinator as a value: its folder, key and store, and where its time comes from."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from safetensors.torch import load, save
+
+from federation import codecs, workloads
+from federation.errors import WorkloadError
+from federation.ids import TaskDigest
+from federation.manifest import Manifest
+from federation.signing import Identity
+from federation.workload import Vector, Weights, Workload, flatten, source_digest
+from server.settings import ServerFolder
+from server.store import ServerStore, open_store
+
+
+@dataclass(frozen=True, repr=False)
+class Coordinator:
+    """What a run needs of the operator's side."""
+
+    folder: ServerFolder
+    identity: Identity
+    store: ServerStore
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+
+
+def open_coordinator(path: Path) -> Coordinator:
+    """The coordinator in folder `path`, with the system's clock."""
+    folder = ServerFolder(path)
+    return Coordinator(
+        folder=folder,
+        identity=Identity.load(folder.identity_key),
+        store=open_store(folder),
+        clock=lambda: datetime.now(UTC),
+        sleep=time.sleep,
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task with the workload that is installed here."""
+
+    manifest: Manifest
+    digest: TaskDigest
+    workload: Workload
+
+
+def run_of(manifest: Manifest) -> Run:
+    """`manifest` with its workload, or `WorkloadError` if another version is installed than was signed."""
+    workload = workloads.find(manifest.workload.name)
+    found = source_digest(workload)
+    if found != manifest.workload.digest:
+        raise WorkloadError(
+            f"workload {workload.name} here has digest {found[:12]}; task {manifest.name} needs "
+            f"{manifest.workload.digest[:12]}. Install the version of paceline that the task was signed for."
+        )
+    return Run(manifest, manifest.digest(), workload)
+
+
+@dataclass(frozen=True)
+class Model:
+    """All weights after `round` rounds."""
+
+    round: int
+    weights: Weights
+
+
+def to_bytes(model: Model) -> bytes:
+    """The weights as safetensors, which is how they are stored and released."""
+    return save({name: tensor.contiguous() for name, tensor in model.weights.items()})
+
+
+def from_bytes(round_number: int, data: bytes) -> Model:
+    """The inverse of `to_bytes`."""
+    return Model(round_number, load(data))
+
+
+def to_wire(run: Run, model: Model, seed: int) -> tuple[bytes, str]:
+    """The model as the task's `down` codec sends it, with the digest of what the parties decode from it."""
+    codec = codecs.find(run.manifest.exchange.down)
+    vector = flatten(model.weights, sorted(model.weights))
+    payload = codec.encode(vector, seed)
+    return payload, vector_digest(codec.decode(payload, len(vector), seed))
+
+
+def vector_digest(vector: Vector) -> str:
+    """SHA-256 of little-endian float32 weights: the name of a model that everybody trains from."""
+    return hashlib.sha256(vector.astype("<f4").tobytes()).hexdigest()

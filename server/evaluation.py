@@ -1,0 +1,87 @@
+"""Scores of a committed model on held-out people, as the parties disclose them."""
+
+from federation import wire
+from federation.errors import PacelineError, WireError
+from federation.link import Link, Reply
+from federation.messages import RefusalAnswer, ScoresAnswer
+from server import cohort
+from server.coordinator import Coordinator, Model, Run
+from server.questions import Question, pose
+from server.store import EvaluationRecord, PartyRound
+
+MAX_SUM = 1e15
+KIND = "evaluate"
+
+
+def due(run: Run, round_number: int) -> bool:
+    """Whether the model of this round is to be scored: every `every_rounds` rounds, and the last one."""
+    terms = run.manifest.evaluation
+    if terms is None or round_number == 0:
+        return False
+    return round_number % terms.every_rounds == 0 or round_number == run.manifest.rounds
+
+
+def evaluate(coordinator: Coordinator, link: Link, run: Run, model: Model) -> None:
+    """Ask every evaluator for scores of a model and record what comes; a missing score never stops the training."""
+    if not due(run, model.round) or _asked_before(coordinator, run, model.round):
+        return
+    scored = {record.party for record in coordinator.store.evaluations(run.digest) if record.round == model.round}
+    parties = [party for party in cohort.evaluators(coordinator, link, run) if party not in scored]
+    if not parties:
+        return
+    posed = pose(coordinator, run, KIND, model, model.round)
+    replies = link.ask(posed.blob, parties, run.manifest.round_deadline_s)
+    outcomes = [_record(coordinator, run, posed.question, reply, len(posed.blob)) for reply in replies]
+    coordinator.store.close_attempt(run.digest, posed.question.attempt, outcomes)
+
+
+def _asked_before(coordinator: Coordinator, run: Run, round_number: int) -> bool:
+    """Whether this round's evaluation was carried to its end before a restart."""
+    attempts = coordinator.store.attempts(run.digest)
+    return any(a.kind == KIND and a.round == round_number and a.ended_at is not None for a in attempts)
+
+
+def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply, bytes_down: int) -> PartyRound:
+    """One party's scores on disk, or why there are none."""
+    outcome, code = "answered", ""
+    try:
+        answer = _check(coordinator, reply, question)
+        coordinator.store.save_head(reply.party, answer.ledger_head)
+        coordinator.store.record_evaluation(
+            EvaluationRecord(
+                task=run.digest,
+                round=question.round,
+                party=reply.party,
+                disclosure=answer.disclosure,
+                people=answer.people,
+                sums=answer.sums,
+                summary=_summary(run, answer),
+            )
+        )
+    except PacelineError as error:
+        outcome, code = "refused" if reply.blob else "late", str(error)[:80]
+    return PartyRound(reply.party, outcome, code, bytes_up=len(reply.blob or b""), bytes_down=bytes_down)
+
+
+def _check(coordinator: Coordinator, reply: Reply, question: Question) -> ScoresAnswer:
+    if reply.blob is None:
+        raise WireError(reply.failure)
+    answer, _ = wire.read_answer(reply.blob, coordinator.store.active_party_keys()[reply.party], 0)
+    if isinstance(answer, RefusalAnswer):
+        raise WireError(answer.code)
+    if not isinstance(answer, ScoresAnswer) or answer.party != reply.party:
+        raise WireError("scores were expected, but something else came.")
+    asked = (question.task, question.round, question.attempt, question.nonce)
+    if (answer.task, answer.round, answer.attempt, answer.nonce) != asked:
+        raise WireError("the scores answer another question.")
+    if any(abs(value) > MAX_SUM for value in answer.sums.values()):
+        raise WireError("the scores are absurdly large.")
+    return answer
+
+
+def _summary(run: Run, answer: ScoresAnswer) -> dict[str, float]:
+    """Readable figures; noised sums are means over a noised count of people."""
+    if answer.disclosure != "noised":
+        return run.workload.summary(answer.sums)
+    people = max(1.0, answer.sums.get("people", 1.0))
+    return {key: value / people for key, value in answer.sums.items() if key != "people"}

@@ -1,0 +1,74 @@
+"""Questions that survive a crash: each is on disk before it is sent, and asked again word for word after a restart."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from secrets import token_hex
+from typing import Any
+
+from federation import wire
+from federation.messages import EvaluateRequest, InitialiseRequest, TrainRequest
+from server.coordinator import Coordinator, Model, Run, to_wire
+
+Question = TrainRequest | EvaluateRequest | InitialiseRequest
+KINDS: dict[str, type[Question]] = {
+    "train": TrainRequest,
+    "evaluate": EvaluateRequest,
+    "initialise": InitialiseRequest,
+}
+NOTHING = "0" * 64
+"""The model digest of a question that carries no model."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A question with its bytes."""
+
+    question: Question
+    blob: bytes = field(repr=False)
+
+
+def pose(coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int) -> Posed:
+    """The open question of this kind, or a new one under the next attempt number.
+
+    A question is the same if task, attempt and nonce are: a node that answered it sends the same bytes again. Only
+    its times and the ledger heads are fresh.
+    """
+    attempt = coordinator.store.open_attempt(run.digest, kind)
+    if attempt is None:
+        question = _new(coordinator, run, kind, model, round_number)
+        coordinator.store.begin_attempt(
+            run.digest, round_number, question.model, question.model_dump_json().encode(), kind
+        )
+    else:
+        question = KINDS[kind].model_validate_json(attempt.request).model_copy(update=_fresh(coordinator, run))
+    payload = to_wire(run, model, public_seed(question))[0] if model else b""
+    return Posed(question, wire.pack(question, payload, coordinator.identity))
+
+
+def public_seed(question: Question) -> int:
+    """The codec's public randomness: the first 64 bits of the nonce, as at the node."""
+    return int(question.nonce[:16], 16)
+
+
+def _new(coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int) -> Question:
+    nonce = token_hex(16)
+    fields: dict[str, Any] = {
+        "task": run.digest,
+        "round": round_number,
+        "attempt": coordinator.store.next_attempt(run.digest, kind),
+        "nonce": nonce,
+        "model": to_wire(run, model, int(nonce[:16], 16))[1] if model else NOTHING,
+        **_fresh(coordinator, run),
+    }
+    if kind == "train":
+        fields["phase"] = run.workload.phases[(round_number - 1) % len(run.workload.phases)].name
+    return KINDS[kind](**fields)
+
+
+def _fresh(coordinator: Coordinator, run: Run) -> dict[str, Any]:
+    now = coordinator.clock()
+    return {
+        "issued_at": now,
+        "expires_at": now + timedelta(seconds=run.manifest.round_deadline_s),
+        "ledger_heads": coordinator.store.heads(),
+    }

@@ -1,0 +1,210 @@
+"""The coordinator's side of a task: rounds one after the other, each committed before its model leaves.
+
+Read from top to bottom: `run_task` resumes where the store ends; `run_round` asks, checks, folds, advances, commits.
+Killing the process at any instant loses at most the round in flight, which is asked again word for word.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from federation import codecs, wire
+from federation.errors import LinkError, PacelineError, RoundFailed, WireError
+from federation.ids import LedgerHead, PartyId
+from federation.link import Link, Reply
+from federation.manifest import Member
+from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
+from federation.workload import trained_names, unflatten
+from server import cohort, release
+from server.aggregation import Declined, Total, advance, check, fold, share_present
+from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
+from server.evaluation import evaluate
+from server.questions import Posed, pose
+from server.store import PartyRound, RoundRecord, TaskState
+
+
+def run_task(coordinator: Coordinator, link: Link, name: str) -> None:
+    """Train a launched task to its last round, score it and release it; resumes from the last committed round.
+
+    Raises `RoundFailed` when parties or attempts run out; the task is then marked failed and can be resumed.
+    Returns early, without a release, once the operator has stopped the task.
+    """
+    task = coordinator.store.task(name)
+    try:
+        run = run_of(task.manifest())
+        model = first_or_latest(coordinator, link, run)
+        evaluate(coordinator, link, run, model)
+        while model.round < run.manifest.rounds:
+            if coordinator.store.task(name).state is not TaskState.RUNNING:
+                return
+            model = run_round(coordinator, link, run, model)
+            evaluate(coordinator, link, run, model)
+        release.make_release(coordinator.store, coordinator.folder, name)
+        coordinator.store.set_task_state(task.digest, TaskState.COMPLETED)
+    except PacelineError as error:
+        if coordinator.store.task(name).state is TaskState.RUNNING:
+            coordinator.store.set_task_state(task.digest, TaskState.FAILED, message=str(error))
+        raise
+
+
+def first_or_latest(coordinator: Coordinator, link: Link, run: Run) -> Model:
+    """The last committed model, or the first weights from the algorithm provider, committed as round 0."""
+    latest = coordinator.store.latest_model(run.digest)
+    if latest is None:
+        model = initialise(coordinator, link, run)
+        coordinator.store.commit_initial(run.digest, to_bytes(model))
+        return model
+    round_number, _, data = latest
+    return from_bytes(round_number, data)
+
+
+def initialise(coordinator: Coordinator, link: Link, run: Run) -> Model:
+    """Ask the cohort's algorithm provider for the first weights."""
+    provider = cohort.initialiser(coordinator, link, run)
+    posed = pose(coordinator, run, "initialise", None, 0)
+    failure: PacelineError = LinkError("no answer came")
+    for reply in link.ask(posed.blob, [provider], run.manifest.round_deadline_s):
+        try:
+            model = _initial_model(coordinator, run, posed, reply)
+        except PacelineError as error:
+            failure = error
+        else:
+            coordinator.store.close_attempt(run.digest, posed.question.attempt, kind="initialise")
+            return model
+    coordinator.store.fail_attempt(run.digest, posed.question.attempt, {provider: str(failure)}, kind="initialise")
+    raise RoundFailed(f"{provider} gave no first weights: {failure}", {provider: str(failure)}) from failure
+
+
+def run_round(coordinator: Coordinator, link: Link, run: Run, model: Model) -> Model:
+    """One update of the model: attempt after attempt while the task's terms last, then `RoundFailed`."""
+    while True:
+        members = cohort.draw(coordinator, link, run)
+        _attempts_last(coordinator, run, model)
+        collected = collect(coordinator, link, run, model, members)
+        if len(collected.total.parties) >= run.manifest.exchange.min_parties:
+            return commit(coordinator, run, model, collected)
+        attempt = collected.question.attempt
+        coordinator.store.fail_attempt(run.digest, attempt, collected.reasons(), collected.parties)
+        _save_heads(coordinator, collected)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What an attempt brought: the sum, and what each party did."""
+
+    question: TrainRequest
+    names: tuple[str, ...]
+    total: Total
+    parties: tuple[PartyRound, ...] = ()
+    heads: dict[PartyId, LedgerHead] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def reasons(self) -> dict[str, str]:
+        """Why each party that is missing from the sum is missing."""
+        return {party.party: party.code or party.outcome for party in self.parties if party.outcome != "answered"}
+
+
+def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, members: tuple[Member, ...]) -> Collected:
+    """Ask everyone and fold what holds as it arrives; nothing that one party sends can stop the others."""
+    began = time.monotonic()
+    posed = pose(coordinator, run, "train", model, model.round + 1)
+    collected = _nothing_yet(run, model, posed)
+    keys = coordinator.store.active_party_keys()
+    asked = [member.party for member in members]
+    for reply in link.ask(posed.blob, asked, run.manifest.round_deadline_s):
+        collected = _fold_reply(run, collected, reply, keys)
+        done = replace(
+            collected.parties[-1], bytes_down=len(posed.blob), seconds=time.monotonic() - began, at=coordinator.clock()
+        )
+        collected = replace(collected, parties=(*collected.parties[:-1], done))
+    return replace(collected, seconds=time.monotonic() - began)
+
+
+def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collected) -> Model:
+    """Advance the model and record the round in one transaction; only then may anybody see the new weights."""
+    moved = advance(model, collected.names, collected.total, run.manifest)
+    coordinator.store.commit_round(
+        RoundRecord(
+            task=run.digest,
+            round=moved.round,
+            attempt=collected.question.attempt,
+            model=to_bytes(moved),
+            parties=collected.parties,
+            shrink=share_present(run.manifest, collected.total.parties),
+            seconds=collected.seconds,
+            heads=collected.heads,
+        )
+    )
+    return moved
+
+
+def _attempts_last(coordinator: Coordinator, run: Run, model: Model) -> None:
+    """Raise `RoundFailed` if a new attempt would leave too few for the rounds to come; an open one is asked again."""
+    if coordinator.store.open_attempt(run.digest) is not None:
+        return
+    left = run.manifest.max_attempts - coordinator.store.next_attempt(run.digest)
+    if left >= run.manifest.rounds - model.round:
+        return
+    failed = [attempt for attempt in coordinator.store.attempts(run.digest) if attempt.reasons]
+    reasons = failed[-1].reasons if failed else {}
+    raise RoundFailed(
+        f"round {model.round + 1} of task {run.manifest.name} cannot be tried again: {left} of "
+        f"{run.manifest.max_attempts} attempts are left for {run.manifest.rounds - model.round} rounds, and ε was "
+        f"promised for no more. Last reasons: {_words(reasons)}. Sign a new task with more attempts.",
+        reasons,
+    )
+
+
+def _nothing_yet(run: Run, model: Model, posed: Posed) -> Collected:
+    question = posed.question
+    assert isinstance(question, TrainRequest)  # noqa: S101 - narrows the type; this kind was asked for
+    names = trained_names(model.weights, run.workload.phase(question.phase), run.manifest.training.trains)
+    return Collected(question, names, Total(np.zeros(sum(model.weights[name].numel() for name in names))))
+
+
+def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId, bytes]) -> Collected:
+    """One reply, checked and added to the sum, or noted with the reason why not."""
+    done = PartyRound(reply.party, "answered", bytes_up=len(reply.blob or b""))
+    heads, total = collected.heads, collected.total
+    try:
+        if reply.blob is None:
+            raise LinkError(reply.failure)
+        checked = check(reply.blob, keys[reply.party], reply.party, collected.question, (run.manifest, total.size))
+        total, heads = fold(total, checked), {**heads, reply.party: checked.ledger_head}
+        done = replace(done, snapshot=checked.snapshot)
+    except Declined as error:
+        done, heads = replace(done, outcome="refused", code=str(error)), {**heads, reply.party: error.ledger_head}
+    except LinkError as error:
+        done = replace(done, outcome="late", code=str(error)[:80])
+    except PacelineError as error:
+        done = replace(done, outcome="invalid", code=str(error)[:200])
+    return replace(collected, total=total, heads=heads, parties=(*collected.parties, done))
+
+
+def _save_heads(coordinator: Coordinator, collected: Collected) -> None:
+    """An attempt that failed was charged all the same: remember the ledgers' heads."""
+    for party, head in collected.heads.items():
+        coordinator.store.save_head(party, head)
+
+
+def _initial_model(coordinator: Coordinator, run: Run, posed: Posed, reply: Reply) -> Model:
+    """Round 0 from the provider's answer: the right names and sizes come from the workload that is installed here."""
+    if reply.blob is None:
+        raise LinkError(reply.failure)
+    like = run.workload.initial(run.manifest.training.seed)
+    names, codec = sorted(like), codecs.find("fp32")
+    size = sum(tensor.numel() for tensor in like.values())
+    key = coordinator.store.active_party_keys()[reply.party]
+    answer, payload = wire.read_answer(reply.blob, key, codec.max_bytes(size))
+    if isinstance(answer, RefusalAnswer):
+        raise Declined(answer.code, answer.ledger_head)
+    asked = (posed.question.task, posed.question.attempt, posed.question.nonce)
+    if not isinstance(answer, InitialAnswer) or (answer.task, answer.attempt, answer.nonce) != asked:
+        raise WireError("first weights were expected, but something else came.")
+    return Model(0, unflatten(codec.decode(payload, size, 0), like, names))
+
+
+def _words(reasons: Mapping[str, str]) -> str:
+    return ", ".join(f"{party}: {why}" for party, why in reasons.items()) or "none recorded"

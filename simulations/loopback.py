@@ -1,0 +1,56 @@
+"""A link within one process: every message still passes through its real wire bytes, with faults on demand."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from clients.node import Node
+from clients.rounds import answer
+from federation.ids import PartyId
+from federation.link import Reply
+
+Fault = Callable[[PartyId, bytes], list[Reply]]
+"""What becomes of one party's answer: none (lost), one (as it is, or changed), or several (repeated)."""
+
+
+def faithful(party: PartyId, blob: bytes) -> list[Reply]:
+    """The answer arrives once, unchanged."""
+    return [Reply(party, blob)]
+
+
+def lost(party: PartyId, _: bytes) -> list[Reply]:
+    """The answer never arrives in time."""
+    return [Reply(party, None, "no answer before the deadline")]
+
+
+def repeated(party: PartyId, blob: bytes) -> list[Reply]:
+    """The answer arrives twice."""
+    return [Reply(party, blob), Reply(party, blob)]
+
+
+def corrupted(party: PartyId, blob: bytes) -> list[Reply]:
+    """One bit in the middle of the answer flips."""
+    middle = len(blob) // 2
+    return [Reply(party, blob[:middle] + bytes([blob[middle] ^ 1]) + blob[middle + 1 :])]
+
+
+@dataclass
+class Loopback:
+    """Implements `federation.link.Link` over nodes in this process; `asked` counts requests per party."""
+
+    nodes: Mapping[PartyId, Node]
+    faults: dict[PartyId, Fault] = field(default_factory=dict)
+    absent: set[PartyId] = field(default_factory=set)
+    asked: dict[PartyId, int] = field(default_factory=dict)
+
+    def reachable(self) -> frozenset[PartyId]:
+        """All nodes that are not `absent`."""
+        return frozenset(self.nodes.keys() - self.absent)
+
+    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+        """Each node's answer, one after the other; `deadline_s` is kept by construction."""
+        for party in parties:
+            self.asked[party] = self.asked.get(party, 0) + 1
+            if party in self.absent:
+                yield Reply(party, None, f"unreachable within {deadline_s:g} s")
+                continue
+            yield from self.faults.get(party, faithful)(party, answer(self.nodes[party], request))
