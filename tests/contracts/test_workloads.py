@@ -1,0 +1,104 @@
+"""Every installed workload keeps the contract, and the checks of it reject workloads that do not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from federation import workload_checks
+from federation.errors import WorkloadError
+from federation.workload import Phase, Workload, source_digest
+from federation.workloads import INSTALLED, find
+from federation.workloads import exercise_recognition as exercises
+
+
+@pytest.mark.parametrize("promise", workload_checks.CONTRACT)
+@pytest.mark.parametrize("name", INSTALLED)
+def test_installed_workload_keeps_its_promise(name, promise):
+    workload_checks.CONTRACT[promise](find(name))
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_installed_workload_is_found_under_its_own_name_with_a_digest(name):
+    assert find(name).name == name
+    assert len(source_digest(find(name))) == 64
+
+
+def test_workload_that_is_not_installed_is_refused_by_name():
+    with pytest.raises(WorkloadError, match="'os' is not installed here; installed: exercise_recognition"):
+        find("os")
+
+
+def with_loss(loss) -> Workload:
+    """The exercise workload with another loss."""
+    return replace(exercises.WORKLOAD, phases=(Phase("classify", True, ("conv", "head."), loss),))
+
+
+def honest(weights, fields, seed):
+    return exercises.WORKLOAD.phases[0].loss(weights, fields, seed)
+
+
+def batch_mean(weights, fields, seed):
+    x = fields["x"]
+    return honest(weights, {**fields, "x": x - x.mean(0)}, seed)
+
+
+def detached_batch_mean(weights, fields, seed):
+    x = fields["x"]
+    return honest(weights, {**fields, "x": x - x.mean(0).detach()}, seed)
+
+
+def class_balance(weights, fields, seed):
+    shares = torch.nn.functional.one_hot(fields["y"], 7).float().mean(0)
+    return honest(weights, fields, seed) / (0.1 + shares[fields["y"]])
+
+
+@pytest.mark.parametrize("loss", [batch_mean, detached_batch_mean, class_balance])
+def test_loss_that_looks_at_other_rows_is_rejected(loss):
+    broken = with_loss(loss)
+    with pytest.raises(WorkloadError, match="loss of a row"):
+        workload_checks.loss_of_a_row_depends_on_that_row_alone(broken)
+    assert "the loss of a row depends on that row alone" in {
+        verdict.promise for verdict in workload_checks.judge(broken) if not verdict.holds
+    }
+
+
+def test_broken_workload_is_described_in_words():
+    broken = replace(with_loss(batch_mean), person_scores=("rows", "loss"))
+    with pytest.raises(WorkloadError, match=r"breaks its contract:\n  the loss of a row depends") as found:
+        workload_checks.require(broken)
+    assert "person scores lie between 0 and 1" in str(found.value)
+
+
+def test_unseeded_weights_are_rejected():
+    broken = replace(exercises.WORKLOAD, initial=lambda seed: {"head.weight": torch.randn(3)})
+    with pytest.raises(WorkloadError, match="other weights for the same seed"):
+        workload_checks.same_seed_gives_the_same_weights(broken)
+
+
+def test_mean_instead_of_sum_in_scores_is_rejected():
+    def means(weights, rows):
+        return {"rows": float(len(rows)), "correct": exercises.scores(weights, rows)["correct"] / len(rows)}
+
+    with pytest.raises(WorkloadError, match="not sums over rows: correct"):
+        workload_checks.scores_merge_as_sums(replace(exercises.WORKLOAD, scores=means))
+
+
+def test_double_precision_weights_are_rejected():
+    def doubles(seed):
+        return {name: tensor.double() for name, tensor in exercises.initial(seed).items()}
+
+    with pytest.raises(WorkloadError, match="not float32"):
+        workload_checks.weights_are_float32(replace(exercises.WORKLOAD, initial=doubles))
+
+
+def test_invented_rows_outside_the_plausible_range_are_rejected():
+    def in_metres(seed, people, rows_per_person):
+        rows = exercises.WORKLOAD.invent(seed, people, rows_per_person)
+        return replace(rows, fields={**rows.fields, "x": rows.fields["x"] * 9.81})
+
+    problem = {
+        verdict.promise: verdict.problem
+        for verdict in workload_checks.judge(replace(exercises.WORKLOAD, invent=in_metres))
+    }
+    assert "plausible" in problem["invented rows fit the schema"]
