@@ -32,7 +32,7 @@ def evaluate(coordinator: Coordinator, link: Link, run: Run, model: Model) -> No
     posed = pose(coordinator, run, KIND, model, model.round)
     replies = link.ask(posed.blob, parties, run.manifest.round_deadline_s)
     outcomes = [_record(coordinator, run, posed.question, reply, len(posed.blob)) for reply in replies]
-    coordinator.store.close_attempt(run.digest, posed.question.attempt, outcomes)
+    coordinator.store.close_attempt(run.digest, KIND, posed.question.attempt, outcomes)
 
 
 def _asked_before(coordinator: Coordinator, run: Run, round_number: int) -> bool:

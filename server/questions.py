@@ -37,7 +37,7 @@ def pose(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
     if attempt is None:
         question = _new(coordinator, run, kind, model, round_number)
         coordinator.store.begin_attempt(
-            run.digest, round_number, question.model, question.model_dump_json().encode(), kind
+            run.digest, kind, round_number, question.model, question.model_dump_json().encode()
         )
     else:
         question = KINDS[kind].model_validate_json(attempt.request).model_copy(update=_fresh(coordinator, run))

@@ -56,8 +56,7 @@ def first_or_latest(coordinator: Coordinator, link: Link, run: Run) -> Model:
         model = initialise(coordinator, link, run)
         coordinator.store.commit_initial(run.digest, to_bytes(model))
         return model
-    round_number, _, data = latest
-    return from_bytes(round_number, data)
+    return from_bytes(latest.round, latest.data)
 
 
 def initialise(coordinator: Coordinator, link: Link, run: Run) -> Model:
@@ -71,9 +70,9 @@ def initialise(coordinator: Coordinator, link: Link, run: Run) -> Model:
         except PacelineError as error:
             failure = error
         else:
-            coordinator.store.close_attempt(run.digest, posed.question.attempt, kind="initialise")
+            coordinator.store.close_attempt(run.digest, "initialise", posed.question.attempt)
             return model
-    coordinator.store.fail_attempt(run.digest, posed.question.attempt, {provider: str(failure)}, kind="initialise")
+    coordinator.store.fail_attempt(run.digest, "initialise", posed.question.attempt, {provider: str(failure)})
     raise RoundFailed(f"{provider} gave no first weights: {failure}", {provider: str(failure)}) from failure
 
 
@@ -86,7 +85,7 @@ def run_round(coordinator: Coordinator, link: Link, run: Run, model: Model) -> M
         if len(collected.total.parties) >= run.manifest.exchange.min_parties:
             return commit(coordinator, run, model, collected)
         attempt = collected.question.attempt
-        coordinator.store.fail_attempt(run.digest, attempt, collected.reasons(), collected.parties)
+        coordinator.store.fail_attempt(run.digest, "train", attempt, collected.reasons(), collected.parties)
         _save_heads(coordinator, collected)
 
 
@@ -142,13 +141,12 @@ def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collecte
 
 def _attempts_last(coordinator: Coordinator, run: Run, model: Model) -> None:
     """Raise `RoundFailed` if a new attempt would leave too few for the rounds to come; an open one is asked again."""
-    if coordinator.store.open_attempt(run.digest) is not None:
+    if coordinator.store.open_attempt(run.digest, "train") is not None:
         return
-    left = run.manifest.max_attempts - coordinator.store.next_attempt(run.digest)
+    left = run.manifest.max_attempts - coordinator.store.next_attempt(run.digest, "train")
     if left >= run.manifest.rounds - model.round:
         return
-    failed = [attempt for attempt in coordinator.store.attempts(run.digest) if attempt.reasons]
-    reasons = failed[-1].reasons if failed else {}
+    reasons = coordinator.store.last_reasons(run.digest)
     raise RoundFailed(
         f"round {model.round + 1} of task {run.manifest.name} cannot be tried again: {left} of "
         f"{run.manifest.max_attempts} attempts are left for {run.manifest.rounds - model.round} rounds, and ε was "
