@@ -112,6 +112,20 @@ def request_bytes(method: str, path: str, body: bytes, party: PartyId, time: str
     return rfc8785.dumps(content)
 
 
+def certificate_fingerprint(pem: bytes) -> str:
+    """SHA-256 of a certificate's DER bytes, as tokens pin the coordinator's authority; `EnrolmentError` if it is none.
+
+    ``openssl x509 -in ca.crt -noout -fingerprint -sha256`` prints the same.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        return x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+    except ValueError as error:
+        raise EnrolmentError("what the coordinator sent as ca.pem is no certificate; check its address.") from error
+
+
 def expired(invitation: Invitation, at: datetime) -> bool:
     """Whether the invitation can no longer be used."""
     return at >= invitation.expires_at

@@ -143,26 +143,27 @@ def verify_manifest(signed: SignedManifest, coordinator: Fingerprint, at: dateti
 
     Every signature that is there must hold. Raises `SignatureError` or `ManifestError`.
     """
-    manifest, digest = signed.manifest, signed.manifest.digest()
+    manifest = signed.manifest
     if manifest.coordinator != coordinator:
         raise SignatureError(
             f"task {manifest.name} is of coordinator {manifest.coordinator}; "
             f"this side has pinned {coordinator}. Do not go on before you know why."
         )
     for signature in signed.signatures:
-        _require_key_of_signer(signature, manifest)
-        verify(
-            bytes.fromhex(signature.public_key),
-            MANIFEST,
-            _signed_words(signature, digest),
-            bytes.fromhex(signature.signature),
-        )
+        verify_signature(signature, manifest)
     signers = {signature.signer for signature in signed.signatures}
     for needed in ("coordinator", "algorithm-provider"):
         if needed not in signers:
             raise SignatureError(f"task {manifest.name} is not signed by its {needed}; expected that signature too.")
     _require_current(manifest, at)
     return manifest
+
+
+def verify_signature(signature: Signature, manifest: Manifest) -> None:
+    """Raise unless this one signature under `manifest` holds, by a key that the manifest names for its signer."""
+    _require_key_of_signer(signature, manifest)
+    words = _signed_words(signature, manifest.digest())
+    verify(bytes.fromhex(signature.public_key), MANIFEST, words, bytes.fromhex(signature.signature))
 
 
 class Acceptance(Part):

@@ -111,7 +111,10 @@ class PartyRound:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """All that one committed round changes; `model` are the new weights (safetensors), `shrink` the share of the divisor present."""
+    """All that one committed round changes.
+
+    `model` are the new weights (safetensors), `shrink` is the share of the divisor that took part.
+    """
 
     task: TaskDigest
     round: int

@@ -56,5 +56,5 @@ def test_another_text_is_not_a_token() -> None:
 
 def test_every_part_of_a_request_is_signed() -> None:
     base = ("GET", "/paceline/v1/members", b"", PartyId("a"), "t", "n")
-    changed = [base[:i] + (b"x" if isinstance(base[i], bytes) else "x",) + base[i + 1 :] for i in range(len(base))]
+    changed = [(*base[:i], b"x" if isinstance(base[i], bytes) else "x", *base[i + 1 :]) for i in range(len(base))]
     assert len({request_bytes(*parts) for parts in [base, *changed]}) == len(base) + 1  # type: ignore[arg-type]
