@@ -219,9 +219,11 @@ def workload_check(
     Example: paceline workload check running_pace
     """
     from federation import console, workload_checks
+    from federation.workloads import find
 
     report = [
-        {"check": item.name, "passed": item.passed, "detail": item.detail} for item in workload_checks.check(name)
+        {"check": verdict.promise, "passed": verdict.holds, "detail": verdict.problem}
+        for verdict in workload_checks.judge(find(name))
     ]
     console.result(json, report, lambda out: console.checklist(out, report))
     if not all(item["passed"] for item in report):
