@@ -78,8 +78,13 @@ def pack(header: Request | Answer, payload: bytes, identity: Identity) -> bytes:
     )
     if len(envelope) > MAX_HEADER_BYTES:
         raise WireError(f"a header of {len(envelope)} bytes; at most {MAX_HEADER_BYTES} are allowed.")
+    return seal(envelope, payload, identity, REQUEST if isinstance(header, Request) else ANSWER)
+
+
+def seal(envelope: bytes, payload: bytes, identity: Identity, domain: str) -> bytes:
+    """The blob around bytes of a header, whatever they say; `pack` is what messages are made with."""
     body = b"".join((MAGIC, len(envelope).to_bytes(4, "little"), envelope, payload))
-    return body + identity.sign(REQUEST if isinstance(header, Request) else ANSWER, body)
+    return body + identity.sign(domain, body)
 
 
 def read_request(blob: bytes, coordinator_key: bytes, max_payload_bytes: int) -> tuple[AnyRequest, bytes]:
