@@ -3,8 +3,11 @@
 import logging
 from typing import Any
 
+from pyroaring import BitMap
+
 from clients import budget
 from clients.node import Agreed, Node, Question
+from clients.store import Answered
 from federation import wire
 from federation.errors import (
     BudgetExhausted,
@@ -18,7 +21,7 @@ from federation.errors import (
     WorkloadError,
 )
 from federation.ids import GENESIS, LedgerHead
-from federation.messages import Answer, RefusalAnswer
+from federation.messages import Answer, RefusalAnswer, UpdateAnswer
 
 log = logging.getLogger("paceline.node")
 
@@ -45,20 +48,22 @@ def common(node: Node, question: Question) -> dict[str, Any]:
     }
 
 
-def record(node: Node, agreed: Agreed, answer: Answer, payload: bytes, people: Any) -> bytes:
+def record(node: Node, agreed: Agreed, answer: Answer, payload: bytes, people: BitMap | None) -> bytes:
     """Sign, store with the processing activity and the audit entry in one transaction, return the stored bytes."""
     blob = wire.pack(answer, payload, node.identity)
     question = agreed.question
     node.store.record_answer(
-        task=question.task,
-        round_number=question.round,
-        attempt=question.attempt,
-        kind=question.kind,
-        blob=blob,
-        purpose=agreed.manifest.purpose,
-        people=people,
-        snapshot=getattr(answer, "snapshot", ""),
-        at=node.clock(),
+        Answered(
+            task=question.task,
+            round_number=question.round,
+            attempt=question.attempt,
+            kind=question.kind,
+            blob=blob,
+            purpose=agreed.manifest.purpose,
+            people=people,
+            snapshot=answer.snapshot if isinstance(answer, UpdateAnswer) else "",
+            at=node.clock(),
+        )
     )
     return blob
 
@@ -94,7 +99,7 @@ def code_of(error: Exception) -> Refusal:
 
 def _without_store(node: Node, task: str, round_number: int, attempt: int, nonce: str) -> dict[str, Any]:
     head: LedgerHead = GENESIS
-    fields = {"task": task, "round": round_number, "attempt": attempt, "nonce": nonce}
+    fields: dict[str, Any] = {"task": task, "round": round_number, "attempt": attempt, "nonce": nonce}
     return {**fields, "party": node.pinned.party, "ledger_head": head}
 
 

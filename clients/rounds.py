@@ -39,10 +39,10 @@ def answer(node: Node, blob: bytes) -> bytes:
     except PacelineError as error:
         return refuse_unreadable(node, error)
     try:
+        agreed = _verify(node, question, payload)
         stored = _answered_before(node, question)
         if stored is not None:
             return stored
-        agreed = _verify(node, question, payload)
         made = _take_step(node, agreed)
         early = came + timedelta(seconds=agreed.manifest.answer_after_s) - node.clock()
         node.sleep(max(0.0, early.total_seconds()))

@@ -56,7 +56,7 @@ def initialiser(coordinator: Coordinator, link: Link, run: Run) -> PartyId:
     raise RoundFailed(
         f"task {run.manifest.name} needs the first weights, but no algorithm provider of its cohort accepted it and "
         "is connected. Start its node (`paceline node up`), then `paceline task resume`.",
-        missing,
+        {str(party): "unreachable" for party in providers},
     )
 
 
