@@ -13,7 +13,7 @@ from federation.errors import WireError
 
 BLOCK = 256
 STEPS = 127
-LARGEST = 1e38
+LARGEST = 2.0**126
 """Well below float32's maximum, so that scale × 127 stays finite however the scale is rounded."""
 
 

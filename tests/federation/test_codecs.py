@@ -1,0 +1,170 @@
+"""Codecs keep what they declare: sizes, errors, bias; decoders refuse what no encoder writes."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from federation.codecs import CODECS, find, fp16, int8
+from federation.errors import WireError
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/codecs.json").read_text())
+EACH = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+
+
+def vectors(largest: float) -> st.SearchStrategy:
+    values = st.floats(-largest, largest, width=32) | st.floats(-1, 1, width=32)
+    return arrays(np.float32, st.integers(0, 600), elements=values, fill=st.just(np.float32(0)))
+
+
+@given(vectors(float(np.finfo(np.float32).max)), st.integers(0, 2**64 - 1))
+def test_fp32_gives_back_the_very_bits(vector, seed):
+    codec = find("fp32")
+    decoded = codec.decode(codec.encode(vector, seed), len(vector), seed)
+    assert decoded.tobytes() == vector.tobytes()
+    assert codec.lossless
+    assert codec.unbiased
+
+
+@given(vectors(fp16.LARGEST))
+def test_fp16_error_is_within_half_a_unit_in_the_last_place(vector):
+    codec = find("fp16")
+    decoded = codec.decode(codec.encode(vector, 0), len(vector), 0)
+    assert np.all(np.abs(decoded - vector) <= np.maximum(np.abs(vector) * 2.0**-11, 2.0**-25))
+
+
+@given(vectors(int8.LARGEST), st.integers(0, 2**64 - 1))
+def test_int8_error_is_below_the_scale_of_its_block(vector, seed):
+    codec = find("int8")
+    decoded = codec.decode(codec.encode(vector, seed), len(vector), seed)
+    for start in range(0, len(vector), int8.BLOCK):
+        block = slice(start, start + int8.BLOCK)
+        exact = vector[block].astype(np.float64)
+        scale = np.abs(exact).max() / 127
+        assert np.all(np.abs(decoded[block] - exact) <= scale * (1 + 1e-5) + 3e-45)
+
+
+def test_int8_is_unbiased_over_shared_seeds():
+    codec, draws = find("int8"), 4000
+    vector = np.random.default_rng(1).standard_t(3, 300).astype(np.float32)
+    decoded = np.stack([codec.decode(codec.encode(vector, seed), 300, seed) for seed in range(draws)])
+    scale = np.repeat([np.abs(vector[:256]).max(), np.abs(vector[256:]).max()], [256, 44]) / 127
+    z_scores = (decoded.mean(axis=0, dtype=np.float64) - vector) / (scale * 0.5 / draws**0.5)
+    assert np.abs(z_scores).max() < 5  # a step's standard deviation is at most half the scale
+
+
+def test_int8_rounding_depends_on_the_seed_alone():
+    vector = np.linspace(-1, 1, 999, dtype=np.float32)
+    assert find("int8").encode(vector, 7) == find("int8").encode(vector, 7)
+    assert find("int8").encode(vector, 7) != find("int8").encode(vector, 8)
+
+
+@EACH
+@given(size=st.integers(0, 2000))
+def test_no_encoding_is_longer_than_declared(codec, size):
+    vector = np.random.default_rng(size).normal(size=size).astype(np.float32)
+    assert len(codec.encode(vector, size)) <= codec.max_bytes(size)
+
+
+@EACH
+def test_zeros_stay_zeros(codec):
+    assert not codec.decode(codec.encode(np.zeros(700, np.float32), 3), 700, 3).any()
+
+
+@EACH
+def test_decoded_vectors_can_be_written_to(codec):
+    decoded = codec.decode(codec.encode(np.ones(5, np.float32), 0), 5, 0)
+    decoded += 1
+    assert decoded.dtype == np.float32
+
+
+@EACH
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 255, 256, 299])
+def test_nan_and_infinity_are_not_sent(codec, value, place):
+    vector = np.ones(300, np.float32)
+    vector[place] = value
+    with pytest.raises(WireError, match="holds NaN, ∞ or a magnitude above"):
+        codec.encode(vector, 0)
+
+
+@pytest.mark.parametrize(("name", "value"), [("fp16", 65520.0), ("int8", 2e38)])
+def test_a_magnitude_that_a_codec_cannot_carry_is_an_error_not_infinity(name, value):
+    with pytest.raises(WireError, match="which this codec cannot carry"):
+        find(name).encode(np.array([value], np.float32), 0)
+
+
+@EACH
+@pytest.mark.parametrize("vector", [np.ones(3), np.ones((3, 1), np.float32), np.ones(3, np.int8)])
+def test_only_flat_float32_is_encoded(codec, vector):
+    with pytest.raises(WireError, match="takes flat float32 vectors; found"):
+        codec.encode(vector, 0)
+
+
+@EACH
+@pytest.mark.parametrize("size", [-1, 299, 301, 0, 10**15])
+def test_another_size_is_refused_before_anything_is_allocated(codec, size):
+    data = codec.encode(np.ones(300, np.float32), 0)
+    with pytest.raises(WireError, match=f"bytes for a vector of {size} values; expected exactly"):
+        codec.decode(data, size, 0)
+
+
+@EACH
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
+def test_cut_off_and_left_over_bytes_are_refused(codec, change):
+    data = codec.encode(np.ones(300, np.float32), 0)
+    with pytest.raises(WireError, match="for a vector of 300 values; expected exactly"):
+        codec.decode(change(data), 300, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("fp32", "<I"), ("fp16", "<H")],
+)
+@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("place", [0, 130, 299])
+def test_float_decoders_refuse_nan_and_infinity(name, pattern, quiet, place):
+    whole = {"fp32": (0x7FC00000, 0x7F800001), "fp16": (0x7E00, 0x7C01)}[name][0 if quiet else 1]
+    infinite = {"fp32": 0xFF800000, "fp16": 0xFC00}[name]
+    width = struct.calcsize(pattern)
+    for bits in (whole, infinite):
+        data = bytearray(find(name).encode(np.ones(300, np.float32), 0))
+        data[place * width : (place + 1) * width] = struct.pack(pattern, bits)
+        with pytest.raises(WireError, match="holds NaN or ∞; the sender is broken or hostile"):
+            find(name).decode(bytes(data), 300, 0)
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, 3e38])
+def test_int8_decoder_refuses_scales_that_no_encoder_writes(scale):
+    data = bytearray(find("int8").encode(np.ones(300, np.float32), 0))
+    data[4:8] = struct.pack("<f", scale)
+    with pytest.raises(WireError, match="a scale or a step that no sender writes"):
+        find("int8").decode(bytes(data), 300, 0)
+
+
+def test_int8_decoder_refuses_the_step_that_no_encoder_writes():
+    data = bytearray(find("int8").encode(np.ones(300, np.float32), 0))
+    data[-1] = 0x80  # -128
+    with pytest.raises(WireError, match="a scale or a step that no sender writes"):
+        find("int8").decode(bytes(data), 300, 0)
+
+
+def test_names_come_from_a_closed_list():
+    assert {"fp32", "fp16", "int8"} <= set(CODECS)
+    assert all(name == codec.name for name, codec in CODECS.items())
+    with pytest.raises(WireError, match=r"codec 'os.system' is unknown; this version knows fp32, fp16, int8"):
+        find("os.system")
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: f"{case['codec']}-{case['what']}")
+def test_bytes_are_those_of_the_vector_files(case):
+    codec = find(case["codec"])
+    vector = np.array([float.fromhex(value) for value in case["vector"]], np.float32)
+    decoded = np.array([float.fromhex(value) for value in case["decoded"]], np.float32)
+    assert codec.encode(vector, case["seed"]).hex() == case["bytes"]
+    assert codec.decode(bytes.fromhex(case["bytes"]), len(vector), case["seed"]).tobytes() == decoded.tobytes()

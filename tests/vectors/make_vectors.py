@@ -1,0 +1,226 @@
+"""Writes the files beside it: run it once for each new version of the formats, never to make a test pass.
+
+Good files hold bytes that this and every later version must read; files under ``bad/`` are named for their damage,
+and ``bad/expected.json`` says with which error each must be refused.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from federation import wire
+from federation.codecs import find
+from simulations import specimens
+from simulations.specimens import RUNNERS, identity
+
+HERE = Path(__file__).parent
+COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
+PAYLOAD = find("int8").encode(np.sin(np.arange(300, dtype=np.float32)), 5)
+
+
+def main() -> None:
+    write_good()
+    expected = {}
+    for side, make in (("request", bad_requests()), ("answer", bad_answers()), ("task", bad_tasks())):
+        for damage, (data, error, text) in make.items():
+            name = f"{side}-{damage}.{'json' if side == 'task' else 'blob'}"
+            (HERE / "bad" / name).write_bytes(data)
+            expected[name] = [error, text]
+    (HERE / "bad/expected.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_good() -> None:
+    (HERE / "bad").mkdir(exist_ok=True)
+    (HERE / "manifest.json").write_bytes(specimens.manifest().canonical())
+    (HERE / "manifest.sha256").write_text(specimens.manifest().digest() + "\n")
+    (HERE / "signed-manifest.json").write_text(specimens.signed_manifest().model_dump_json())
+    (HERE / "membership.json").write_text(specimens.membership().model_dump_json())
+    (HERE / "acceptance.json").write_text(specimens.acceptance().model_dump_json())
+    (HERE / "checkpoint.json").write_text(specimens.checkpoint().model_dump_json())
+    for request, payload in specimens.requests(PAYLOAD):
+        (HERE / f"request-{request.kind}.blob").write_bytes(wire.pack(request, payload, COORDINATOR))
+    for answer, payload in specimens.answers(PAYLOAD):
+        (HERE / f"answer-{answer.kind}.blob").write_bytes(wire.pack(answer, payload, PARTY))
+    (HERE / "codecs.json").write_text(json.dumps(list(codec_cases()), indent=0) + "\n")
+
+
+def codec_cases():
+    cases = {
+        "empty": [],
+        "zeros": [0.0, -0.0],
+        "ramp": [step / 8 for step in range(-8, 9)],
+        "spiky": [100.0, 1e-3, -1e-3, 0.5] + [0.25] * 252 + [-3.0, math.pi],
+    }
+    for name in ("fp32", "fp16", "int8"):
+        for what, values in cases.items():
+            vector = np.array(values, np.float32)
+            data = find(name).encode(vector, 11)
+            yield {
+                "codec": name,
+                "what": what,
+                "seed": 11,
+                "vector": [float(value).hex() for value in vector],
+                "bytes": data.hex(),
+                "decoded": [float(value).hex() for value in find(name).decode(data, len(vector), 11)],
+            }
+
+
+def reseal(blob: bytes, edit: Callable[[bytes], bytes], domain: str, signer=None) -> bytes:
+    """`blob` with an edited header and a fresh signature: what a hostile insider can send."""
+    size = int.from_bytes(blob[4:8], "little")
+    header, payload = blob[8 : 8 + size], blob[8 + size : -64]
+    return wire.seal(edit(header), payload, signer or (COORDINATOR if domain == wire.REQUEST else PARTY), domain)
+
+
+def damages(blob: bytes, domain: str) -> dict[str, tuple[bytes, str, str]]:
+    signer = COORDINATOR if domain == wire.REQUEST else PARTY
+    other = wire.ANSWER if domain == wire.REQUEST else wire.REQUEST
+    flip = len(blob) // 2
+    return {
+        "empty": (b"", "WireError", "these 0 bytes are no message"),
+        "wrong-magic": (b"PCL2" + blob[4:], "WireError", "begin with PCL1"),
+        "header-cut-off": (blob[:100], "WireError", "the message declares a header of"),
+        "payload-cut-off": (blob[:-65] + blob[-64:], "SignatureError", "does not fit the bytes"),
+        "left-over-byte": (blob + b"\0", "SignatureError", "does not fit the bytes"),
+        "unsigned": (blob[:-64] + bytes(64), "SignatureError", "does not fit the bytes"),
+        "bit-flip-in-payload": (
+            blob[:flip] + bytes([blob[flip] ^ 1]) + blob[flip + 1 :],
+            "SignatureError",
+            "does not fit the bytes",
+        ),
+        "huge-header-length": (blob[:4] + b"\xff" * 4 + blob[8:], "WireError", "declares a header of 4294967295 bytes"),
+        "by-another-key": (
+            reseal(blob, bytes, domain, identity("eve")),
+            "SignatureError",
+            "does not fit the bytes and the expected key",
+        ),
+        "signed-in-another-domain": (reseal(blob, bytes, other, signer), "SignatureError", "does not fit the bytes"),
+        "header-not-json": (reseal(blob, lambda _: b"\x80\x04K\x01.", domain), "WireError", "not a valid message"),
+        "header-deeply-nested": (
+            reseal(blob, lambda _: b'{"header":' + b"[" * 100_000, domain),
+            "WireError",
+            "not a valid message",
+        ),
+        "header-of-unknown-kind": (
+            reseal(blob, lambda header: header.replace(b'"kind":"', b'"kind":"x'), domain),
+            "WireError",
+            "does not match any of the expected tags",
+        ),
+        "header-with-a-key-too-many": (
+            reseal(blob, lambda header: header.replace(b'"round":3', b'"round":3,"run":"rm"'), domain),
+            "WireError",
+            "Extra inputs are not permitted",
+        ),
+        "header-with-a-repeated-key": (
+            reseal(blob, lambda header: header.replace(b'"round":3', b'"round":2,"round":3'), domain),
+            "WireError",
+            "not in canonical form",
+        ),
+        "header-with-spaces": (
+            reseal(blob, lambda header: header.replace(b'":', b'": '), domain),
+            "WireError",
+            "not in canonical form",
+        ),
+        "header-with-nan": (
+            reseal(blob, lambda header: header.replace(b'"round":3', b'"round":NaN'), domain),
+            "WireError",
+            "not a valid message",
+        ),
+        "header-with-text-for-a-number": (
+            reseal(blob, lambda header: header.replace(b'"round":3', b'"round":"3"'), domain),
+            "WireError",
+            "should be a valid integer",
+        ),
+        "payload-size-lies": (
+            reseal(blob, lambda header: header.replace(b'"payload_bytes":308', b'"payload_bytes":9000'), domain),
+            "WireError",
+            "where the header declares 9000",
+        ),
+        "payload-hash-lies": (
+            reseal(blob, lambda header: header[:-66] + b"0" * 64 + header[-2:], domain),
+            "WireError",
+            "SHA-256 differs",
+        ),
+        "payload-too-big": (
+            wire.seal(blob[8 : 8 + int.from_bytes(blob[4:8], "little")], bytes(5000), signer, domain),
+            "WireError",
+            "a payload of 5000 bytes; the task allows at most 4096",
+        ),
+    }
+
+
+def bad_requests() -> dict[str, tuple[bytes, str, str]]:
+    train, initialise = (wire.pack(*specimens.requests(PAYLOAD)[index], COORDINATOR) for index in (0, 2))
+    bare = bytes_of_header(initialise)
+    return damages(train, wire.REQUEST) | {
+        "initialise-with-payload": (
+            wire.seal(with_payload(bare, b"x"), b"x", COORDINATOR, wire.REQUEST),
+            "WireError",
+            "a message of InitialiseRequest has no payload",
+        ),
+        "is-an-answer": (
+            wire.seal(bytes_of_header(wire.pack(*specimens.answers(b"")[3], PARTY)), b"", COORDINATOR, wire.REQUEST),
+            "WireError",
+            "does not match any of the expected tags",
+        ),
+    }
+
+
+def bad_answers() -> dict[str, tuple[bytes, str, str]]:
+    update, scores, refusal = (wire.pack(*specimens.answers(PAYLOAD)[index], PARTY) for index in (1, 2, 3))
+    return damages(update, wire.ANSWER) | {
+        "refusal-with-payload": (
+            wire.seal(with_payload(bytes_of_header(refusal), b"x"), b"x", PARTY, wire.ANSWER),
+            "WireError",
+            "a message of RefusalAnswer has no payload",
+        ),
+        "refusal-with-free-text": (
+            reseal(refusal, lambda header: header.replace(b"no-consent", b"she said no"), wire.ANSWER),
+            "WireError",
+            "Input should be",
+        ),
+        "scores-infinite": (
+            reseal(scores, lambda header: header.replace(b'"rows":40.25', b'"rows":1e999'), wire.ANSWER),
+            "WireError",
+            "finite number",
+        ),
+    }
+
+
+def bytes_of_header(blob: bytes) -> bytes:
+    return blob[8 : 8 + int.from_bytes(blob[4:8], "little")]
+
+
+def with_payload(header: bytes, payload: bytes) -> bytes:
+    return header.replace(b'"payload_bytes":0', b'"payload_bytes":%d' % len(payload))
+
+
+def bad_tasks() -> dict[str, tuple[bytes, str, str]]:
+    signed = specimens.signed_manifest().model_dump_json().encode()
+    keys = [key.public_key.hex().encode() for key in (COORDINATOR, identity("eve"))]
+    edits = {
+        "unsigned": (signed[signed.index(b"signatures") :], b'signatures":[]}', "is not signed by its coordinator"),
+        "edited-after-signing": (b"spring", b"autumn", "does not fit the bytes"),
+        "signature-of-eve": (keys[0], keys[1], "by another key than the task names"),
+        "cut-off": (signed[-10:], b"", "this is not a valid task"),
+        "left-over-bytes": (b"}]}", b"}]}{}", "trailing characters"),
+        "noise-zero": (b'"noise_multiplier":1.0', b'"noise_multiplier":0.0', "greater than or equal to 0.1"),
+        "noise-nan": (b'"noise_multiplier":1.0', b'"noise_multiplier":NaN', "should be a finite number"),
+        "clip-infinite": (b'"clip":0.5', b'"clip":Infinity', "should be a finite number"),
+        "sampling-rate-above-one": (b'"sampling_rate":0.25', b'"sampling_rate":1.25', "less than or equal to 1"),
+        "billion-attempts": (b'"max_attempts":12', b'"max_attempts":1000000000', "less than or equal to 100000"),
+        "epsilon-too-small": (b'"epsilon":5.067', b'"epsilon":0.5', "contradicts the other terms"),
+        "unknown-key": (b'"rounds":10', b'"rounds":10,"run":"rm"', "Extra inputs"),
+    }
+    of_signature = {"unsigned", "edited-after-signing", "signature-of-eve"}
+    return {
+        damage: (signed.replace(old, new), "SignatureError" if damage in of_signature else "ManifestError", text)
+        for damage, (old, new, text) in edits.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
