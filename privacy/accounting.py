@@ -26,7 +26,7 @@ ORDERS: Final[tuple[float, ...]] = (*(1 + tenth / 10 for tenth in range(1, 100))
 """Fixed for all tasks: curves of different tasks can only be added on the same orders."""
 
 LOWEST_RATE: Final = 1e-9
-LOWEST_NOISE: Final = 1e-6
+LOWEST_NOISE: Final = 1e-7
 HIGHEST_NOISE: Final = 1e6
 MOST_STEPS: Final = 10**9
 NOISE_DIGITS: Final = 4
@@ -83,16 +83,27 @@ def epsilon_pld(cost: SampledGaussian, steps: int, delta: float) -> float:
     Where RDP already says more than 200 it is handed back as it is: nobody needs three digits of no privacy, and the
     distribution would not fit into memory.
     """
-    binding = epsilon(cost, steps, delta)
-    if steps == 0 or binding == 0 or binding > _PLD_SENSIBLE:
-        return binding
-    from dp_accounting.dp_event import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
-    from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
+    return _tightened(epsilon(cost, steps, delta), cost, steps, delta, "ADD_OR_REMOVE_ONE")
 
-    accountant = PLDAccountant(value_discretization_interval=_PLD_INTERVAL)
-    charge = PoissonSampledDpEvent(cost.sampling_rate, GaussianDpEvent(cost.noise_multiplier))
-    accountant.compose(SelfComposedDpEvent(charge, steps))
-    return min(binding, float(accountant.get_epsilon(delta)))
+
+def epsilon_replaced(cost: SampledGaussian, steps: int, delta: float) -> float:
+    """ε for hiding *what* a unit gave, when it is no secret that it takes part: its vector is replaced, by PLD.
+
+    Larger than `epsilon_pld`: the vector may turn round, which is twice the sensitivity.
+    """
+    without_sampling = epsilon(SampledGaussian(1.0, cost.noise_multiplier / 2), steps, delta)
+    return _tightened(without_sampling, cost, steps, delta, "REPLACE_ONE")
+
+
+def of_group(cost: SampledGaussian, size: int) -> SampledGaussian:
+    """The charge of a group of `size` units, from the charge of one: group privacy as one larger unit.
+
+    At most all of them are drawn together, each moving the sum by the clip: with probability 1-(1-q)^size, σ/size.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise TermsError(f"found a group of {size!r}; expected a whole number of at least 1.")
+    rate = -math.expm1(size * math.log1p(-cost.sampling_rate)) if cost.sampling_rate < 1 else 1.0
+    return SampledGaussian(rate, cost.noise_multiplier / size)
 
 
 def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float) -> float:
@@ -122,6 +133,20 @@ def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float) ->
 
 
 _epsilon = epsilon  # noise_for's first parameter bears the same name
+
+
+def _tightened(binding: float, cost: SampledGaussian, steps: int, delta: float, neighbours: str) -> float:
+    """`binding`, or the PLD figure for `neighbours` where that is smaller."""
+    if steps == 0 or binding == 0 or epsilon(cost, steps, delta) > _PLD_SENSIBLE:
+        return binding
+    from dp_accounting.dp_event import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+    from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
+    from dp_accounting.privacy_accountant import NeighboringRelation
+
+    accountant = PLDAccountant(NeighboringRelation[neighbours], value_discretization_interval=_PLD_INTERVAL)
+    charge = PoissonSampledDpEvent(cost.sampling_rate, GaussianDpEvent(cost.noise_multiplier))
+    accountant.compose(SelfComposedDpEvent(charge, steps))
+    return min(binding, float(accountant.get_epsilon(delta)))
 
 
 @lru_cache(maxsize=4096)
