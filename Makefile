@@ -16,7 +16,7 @@ KILLS ?= 60
 MUTATIONS ?= 1000000
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench chaos fuzz clean
+.PHONY: help demo test check bench chaos fuzz docs clean
 
 help:
 	@echo "make demo    a whole federation on this machine; then open $(OUT)/report.html"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench   regenerate docs/benchmarks"
 	@echo "make chaos   $(KILLS) kills at random instants; KILLS=n"
 	@echo "make fuzz    $(MUTATIONS) mutated messages against every decoder; MUTATIONS=n"
+	@echo "make docs    regenerate docs/cli.md"
 	@echo "make clean   remove .venv, caches and demo output"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -56,6 +57,10 @@ chaos: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m simulations.fuzz --mutations $(MUTATIONS)
+
+docs: $(STAMP)
+	$(BIN)/python -m federation.reference > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 clean:
 	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

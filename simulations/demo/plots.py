@@ -28,6 +28,7 @@ def scores(tasks: Sequence[Task]) -> str:
                     *zip(*points, strict=True),
                     color=COLOURS[number],
                     marker="o",
+                    linestyle="-" if task["epsilon"] is None else "--",
                     markersize=3.5,
                     lw=1.8,
                     label=f"{task['name']} ({_protection(task)})",
