@@ -59,7 +59,7 @@ def canaries(parameters: int, clip: float) -> Mapping[str, torch.Tensor]:
     axis[0] = clip
     broken = axis.clone()
     broken[-1] = math.nan
-    return {"at the clip": axis, "far beyond the clip": 1e4 * axis, "overflowing": 3e38 * axis / clip, "NaN": broken}
+    return {"at the clip": axis, "far beyond the clip": 1e4 * axis, "overflowing": 3e38 * (axis / clip), "NaN": broken}
 
 
 def audit(step: Step, claim: Claim, parameters: int, trials: int) -> Finding:
