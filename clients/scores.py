@@ -64,7 +64,7 @@ def _eligible(node: Node, rows: Rows, purposes: Sequence[Purpose]) -> BitMap:
     """Held-out people with rows whose consent covers every one of `purposes` now; nobody is an error."""
     people = BitMap(np.unique(rows.person.numpy()))
     for purpose in purposes:
-        people &= consent.eligible(node.store, purpose, node.clock()).people
+        people = consent.permitted(node.store, purpose, node.clock(), people, node.policy().age_of_consent_years)
     if len(people) < max(1, node.policy().min_people):
         raise Refused(Refusal.NO_CONSENT, f"too few held-out people permit {' and '.join(purposes)} here.")
     return people

@@ -28,8 +28,12 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
     """Gates *eligible* to *record*: budget is spent on disk before the first row is trained on."""
     manifest, terms = agreed.manifest, agreed.manifest.privacy
     rows = data.load(node.folder, node.store, agreed.workload.name, held_out=False)
-    snapshot = consent.eligible(node.store, manifest.purpose, node.clock())
+    snapshot = consent.eligible(
+        node.store, manifest.purpose, node.clock(), question.task, node.policy().age_of_consent_years
+    )
     people = snapshot.people & BitMap(np.unique(rows.person.numpy()))
+    if isinstance(terms, PersonTerms):
+        people = _who_can_pay(node, people, terms.person_cost())
     if len(people) < max(1, node.policy().min_people):
         raise Refused(
             Refusal.NO_CONSENT,
@@ -61,6 +65,12 @@ def train_on_public(node: Node, agreed: Agreed, question: TrainRequest, weights:
         sendable = public(update, 1.0, float("inf"))
     header = UpdateAnswer(**common(node, question), weight=0, snapshot=NO_SNAPSHOT)
     return record(node, agreed, header, encode(sendable, agreed.manifest.exchange.up, question.nonce), None)
+
+
+def _who_can_pay(node: Node, people: BitMap, cost: SampledGaussian) -> BitMap:
+    """`people` without those whose lifetime cap is reached; all of them if nobody can pay, so that it is refused."""
+    policy = node.policy()
+    return budget.affordable(node.store, people, cost, budget.Cap(policy.max_epsilon, policy.delta)) or people
 
 
 def reserve(node: Node, question: Question, people: BitMap, step: Step, cost: SampledGaussian) -> None:
@@ -103,7 +113,7 @@ def _private_update(
             agreed.workload, phase, weights, names, chosen, agreed.manifest.training, k, seed
         ):
             people = owners[who] if terms.unit == "record" else who
-            permitted = consent.permitted(node.store, agreed.manifest.purpose, node.clock(), BitMap(people.numpy()))
+            permitted = still_permitted(node, agreed.manifest, BitMap(people.numpy()))
             summed |= permitted
             parts.append(bound(updates[torch.isin(people, as_tensor(permitted))], terms.clip))
     return add_noise(combine(parts), terms.noise_multiplier, node.source), summed
@@ -123,7 +133,13 @@ def _private_seed(source: RandomSource) -> int:
     return int.from_bytes(source.read(4), "big") >> 1
 
 
+def still_permitted(node: Node, manifest: Manifest, people: BitMap) -> BitMap:
+    """Those of `people` whose consent to the task's purpose holds at this moment."""
+    years = node.policy().age_of_consent_years
+    return consent.permitted(node.store, manifest.purpose, node.clock(), people, years)
+
+
 def _nobody_withdrew(node: Node, manifest: Manifest, summed: BitMap) -> None:
     """A withdrawal after the sum discards the update; the reservation stays spent."""
-    if consent.permitted(node.store, manifest.purpose, node.clock(), summed) != summed:
+    if still_permitted(node, manifest, summed) != summed:
         raise Refused(Refusal.WITHDRAWN, "a person withdrew after their update was summed; the sum was discarded.")
