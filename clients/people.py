@@ -1,0 +1,126 @@
+"""Who a person number is: external identifiers are kept apart, under a key, erasable."""
+
+import json
+import unicodedata
+from collections.abc import Iterable
+from datetime import datetime
+
+from pyroaring import BitMap
+
+from clients import budget, consent
+from clients.store import NodeStore, audit_log, ledger, registry
+from clients.store.database import Transaction
+from clients.store.moments import to_micros
+from federation.errors import SchemaError
+from federation.ids import PersonNumber
+
+LONGEST_ID = 200
+
+
+def person_number(store: NodeStore, external_id: str) -> PersonNumber:
+    """The number of a person, made at first sight."""
+    return person_numbers(store, [external_id])[external_id]
+
+
+def person_numbers(store: NodeStore, external_ids: Iterable[str]) -> dict[str, PersonNumber]:
+    """The numbers of many people, made at first sight.
+
+    Inside a transaction that fails the new identities stay, without a number in node.sqlite; the next call mends that.
+    Who was erased and comes back gets a new number, which is charged at once with what was spent before.
+    """
+    wanted = {external_id: _normal(external_id) for external_id in external_ids}
+    _finish_erasures(store)
+    with store.transaction() as tx:
+        with store.identities.transaction() as ids:
+            found = _numbers(tx, ids, sorted(set(wanted.values())))
+            tags = registry.remembered(ids)
+            spent = {name: tags.get(registry.budget_tag(ids, name)) for name in found} if tags else {}
+        present = registry.known(tx, found.values())
+        new = {name: number for name, number in found.items() if number not in present}
+        registry.add_people(tx, sorted(new.values()), to_micros(store.clock()))
+        for name, number in new.items():
+            curve = spent.get(name)
+            if curve is not None:
+                carried = ledger.Carried(tuple(json.loads(curve)), BitMap([number]))
+                ledger.append(tx, carried, to_micros(store.clock()))
+    return {external_id: PersonNumber(found[name]) for external_id, name in wanted.items()}
+
+
+def find_person(store: NodeStore, external_id: str) -> PersonNumber:
+    """The number of a person who is known here, or `SchemaError`."""
+    with store.reading() as tx, store.identities.reading() as ids:
+        number = registry.number_of(ids, registry.pseudonym(ids, _normal(external_id)))
+        if number is None or number not in registry.known(tx, [number]):
+            raise SchemaError(f"nobody is called {external_id!r} here; check the spelling, or import their data first.")
+        return PersonNumber(number)
+
+
+def external_id(store: NodeStore, person: PersonNumber) -> str:
+    """What a person is called outside, or `SchemaError` (unknown, or erased)."""
+    with store.identities.reading() as ids:
+        row = registry.identity(ids, person)
+        if row is None:
+            raise SchemaError(f"it is not known who person {person} is: there is no such number, or it was erased.")
+        return row.external_id
+
+
+def everyone(store: NodeStore) -> BitMap:
+    """All people who are known here and not erased."""
+    with store.reading() as tx:
+        return registry.numbers(tx)
+
+
+def forget(store: NodeStore, person: PersonNumber, at: datetime) -> None:
+    """Erase who a person is (DESIGN §9): the logs stay true about a number that now means nobody.
+
+    All their consent ends. What is kept: an HMAC of the identifier under the budget key with what was spent.
+    Their rows under data/ are for the caller to delete; `store.datasets` says where they are.
+    """
+    external_id(store, person)
+    with store.transaction() as tx:
+        consent.end_all(store, tx, person, at)
+        registry.mark_forgotten(tx, person, to_micros(at))
+        audit_log.append(tx, "erased", {"person": person}, to_micros(at))
+    _finish_erasures(store)
+
+
+def _finish_erasures(store: NodeStore) -> None:
+    """Delete identities of forgotten people; also after a crash between the two databases."""
+    with store.reading() as tx, store.identities.reading() as ids:
+        left = [(number, registry.identity(ids, number)) for number in registry.forgotten(tx)]
+        erased = [(PersonNumber(number), row.external_id) for number, row in left if row is not None]
+    for number, name in erased:
+        curve = budget.spent(store, number)
+        with store.identities.transaction() as ids:
+            if curve.any():
+                registry.remember(ids, registry.budget_tag(ids, name), json.dumps(curve.tolist()))
+            registry.erase(ids, number)
+    if erased:
+        store.identities.scrub()
+
+
+def _numbers(tx: Transaction, ids: Transaction, names: list[str]) -> dict[str, int]:
+    """Numbers of normal identifiers; new ones are above all that either database has ever given."""
+    pseudonyms = {name: registry.pseudonym(ids, name) for name in names}
+    known = registry.by_pseudonym(ids)
+    following = max(registry.highest(tx), registry.highest_identity(ids)) + 1
+    found: dict[str, int] = {}
+    new: list[tuple[int, str, str]] = []
+    for name in names:
+        number = known.get(pseudonyms[name])
+        if number is None:
+            number = following + len(new)
+            new.append((number, pseudonyms[name], name))
+        found[name] = number
+    registry.add_identities(ids, new)
+    return found
+
+
+def _normal(external_id: str) -> str:
+    """One spelling per person: no spaces around, one Unicode form."""
+    name = unicodedata.normalize("NFC", external_id).strip()
+    if not name or len(name) > LONGEST_ID or not name.isprintable():
+        raise SchemaError(
+            f"found {external_id[:40]!r} as a person's identifier; expected 1 to {LONGEST_ID} printable characters."
+        )
+    return name

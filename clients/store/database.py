@@ -1,0 +1,200 @@
+"""One SQLite file, opened so that several processes and a crash at any moment do no harm.
+
+Write-ahead log, ``synchronous = FULL`` (a commit is on the disk), ``BEGIN IMMEDIATE`` for writes, a busy timeout,
+foreign keys. Whatever SQLite or SQLAlchemy raise becomes a `StoreError` that says what to do.
+"""
+
+import os
+import secrets
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import MetaData, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+from sqlmodel import Session, create_engine
+
+from federation.errors import StoreError
+
+Transaction = Session
+"""What is read and written in one transaction; made by a `Database` only."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file must hold: tables, triggers, keys in its table ``secret``, marks in its header.
+
+    `erases`: deleted content is overwritten.
+    """
+
+    metadata: MetaData
+    triggers: Sequence[str]
+    keys: Sequence[str]
+    application_id: int
+    version: int
+    erases: bool = False
+
+
+class Database:
+    """An open file; one connection, used by one thread at a time."""
+
+    def __init__(self, path: Path, layout: Layout, busy_timeout_s: float) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        with translated(path):
+            if not path.exists():
+                _create(path, layout)
+            self._raw = _connect(path, layout, busy_timeout_s)
+            try:
+                _require_layout(self._raw, path, layout)
+            except BaseException:
+                self._raw.close()
+                raise
+        self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
+        # The driver is in autocommit mode, so that nothing but this line decides how a transaction begins.
+        event.listen(self._engine, "begin", lambda on: on.exec_driver_sql(on.get_execution_options()["begin"]))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Everything inside is written at its end, or nothing is. Inside another one it joins that one."""
+        with self._begun("BEGIN IMMEDIATE") as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One consistent view of the file; waits for nobody."""
+        with self._begun("BEGIN") as session:
+            yield session
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open here, so that what is written now may still be undone."""
+        return self._session is not None
+
+    def scrub(self) -> None:
+        """Remove deleted content from the file and its log for good."""
+        with self._lock, translated(self.path):
+            for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                self._raw.execute(statement).fetchall()
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        with self._lock, translated(self.path):
+            self._engine.dispose()
+            self._raw.close()
+
+    @contextmanager
+    def _begun(self, begin: str) -> Iterator[Session]:
+        with self._lock, translated(self.path):
+            if self._session is not None:
+                yield self._session
+                return
+            with Session(self._engine.execution_options(begin=begin), expire_on_commit=False) as session:
+                session.connection()  # begins now: what is read from here on cannot be overtaken
+                self._session = session
+                try:
+                    yield session
+                    session.commit()
+                finally:
+                    self._session = None
+
+
+def _create(path: Path, layout: Layout) -> None:
+    """Make the file aside and move it into place whole, so that nobody ever opens one that is half made."""
+    if not path.parent.is_dir():
+        raise StoreError(f"there is no folder {path.parent}; expected a node's folder. Check --dir.")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    new = Path(name)
+    try:
+        _write_schema(new, layout)
+        with suppress(FileExistsError):  # another process was faster; its file is as good
+            os.link(new, path)
+    except OSError as error:
+        raise StoreError(f"{path.name} cannot be made in {path.parent}: {error.strerror}. Check the disk.") from error
+    finally:
+        for leftover in path.parent.glob(f"{new.name}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def _write_schema(new: Path, layout: Layout) -> None:
+    engine = create_engine(f"sqlite:///{new}")
+    with engine.connect() as connection:
+        # The mode is stored in the file: set before a second process can see it, else "database is locked".
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        layout.metadata.create_all(connection)
+        for trigger in layout.triggers:
+            connection.exec_driver_sql(trigger)
+        for name in layout.keys:
+            connection.exec_driver_sql("INSERT INTO secret VALUES (?, ?)", (name, secrets.token_hex(32)))
+        connection.exec_driver_sql(f"PRAGMA application_id = {layout.application_id}")
+        connection.exec_driver_sql(f"PRAGMA user_version = {layout.version}")
+        connection.commit()
+    engine.dispose()
+
+
+def _connect(path: Path, layout: Layout, busy_timeout_s: float) -> sqlite3.Connection:
+    raw = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    for name, value in (
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+        ("recursive_triggers", "ON"),  # else REPLACE would delete rows without asking the triggers
+        ("secure_delete", "ON" if layout.erases else "OFF"),
+    ):
+        raw.execute(f"PRAGMA {name} = {value}")
+    return raw
+
+
+def _require_layout(raw: sqlite3.Connection, path: Path, layout: Layout) -> None:
+    def mark(name: str) -> object:
+        return raw.execute(f"PRAGMA {name}").fetchone()[0]
+
+    if mark("application_id") != layout.application_id:
+        raise StoreError(f"{path.name} is not this node's database. Move it away, or check --dir.")
+    version = mark("user_version")
+    if version != layout.version:
+        raise StoreError(
+            f"{path.name} has schema version {version}; this Paceline knows version {layout.version}. "
+            "Install the version of Paceline that wrote it, or a newer one."
+        )
+    if mark("journal_mode") != "wal":
+        raise StoreError(f"{path.name} is not in WAL mode. Keep it on a local disk; restore it from a backup.")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn exceptions of SQLite and SQLAlchemy into `StoreError`."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreError(f"{path.name}: {_advice(str(error))}") from error
+
+
+ADVICE = (
+    (
+        "locked",
+        "database is locked: another process has been writing for too long. Wait for it to end, "
+        "or find it with `paceline node status`; nothing was written.",
+    ),
+    ("full", "disk is full; nothing was written. Free some space and try again."),
+    ("append-only", "its log is append-only: what was recorded cannot be changed; nothing was written."),
+    ("readonly", "the file cannot be written by this user. Check its owner and mode; nothing was written."),
+    ("malformed", "the file is damaged. Restore the newest backup; a ledger that is too old will be noticed."),
+    ("not a database", "the file is not a database. Restore the newest backup, or check --dir."),
+    ("unable to open", "the file cannot be opened. Check that it exists and who owns it."),
+    ("closed", "the store is closed; open it again."),
+)
+
+
+def _advice(message: str) -> str:
+    for symptom, advice in ADVICE:
+        if symptom in message.lower():
+            return advice
+    # Only the driver's own first line: SQLAlchemy's text goes on with the values, which may be of a person.
+    return f"the database refused ({message.splitlines()[0][:200]}); nothing was written."

@@ -1,0 +1,224 @@
+"""A node's memory on disk: two databases behind one value."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from sqlmodel import Session, col, delete, select
+
+from clients.store import activities, audit_log, identity_tables, imports, tables
+from clients.store.database import Database, Layout
+from clients.store.moments import from_micros, now, to_micros
+from clients.store.records import AcceptedTask, Activity, Answered, AuditEntry, Dataset, Imported, PersonActivity
+from federation.errors import Refusal, Refused, StoreError
+from federation.ids import PersonNumber, TaskDigest
+
+NODE = Layout(
+    tables.NodeTable.metadata,
+    tables.append_only_triggers(tables.APPEND_ONLY),
+    ("snapshots",),
+    tables.APPLICATION_ID,
+    tables.VERSION,
+)
+IDENTITIES = Layout(
+    identity_tables.IdentityTable.metadata,
+    (),
+    ("pseudonyms", "budget"),
+    identity_tables.APPLICATION_ID,
+    identity_tables.VERSION,
+    erases=True,
+)
+BUSY_TIMEOUT_S = 5.0
+NONCE_KEPT = timedelta(days=1)
+Clock = Callable[[], datetime]
+Index = TypeVar("Index")
+
+
+class Folder(Protocol):
+    """A node's folder."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+
+class NodeStore:
+    """Everything that a node remembers; see `clients.people`, `clients.consent`, `clients.budget` for its logs."""
+
+    def __init__(self, node: Database, identities: Database, clock: Clock) -> None:
+        self.clock = clock
+        self.identities = identities
+        self._node = node
+        self._indexes: dict[Any, Any] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"NodeStore({self._node.path})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both files."""
+        self._node.close()
+        self.identities.close()
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """Write to node.sqlite: all of it or nothing; inside another transaction it joins that one."""
+        return self._node.transaction()
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Read node.sqlite at one moment."""
+        return self._node.reading()
+
+    def require_own_transaction(self, what: str) -> None:
+        """Raise `StoreError` inside a transaction, where `what` would not be on the disk when it returns."""
+        if self._node.in_transaction:
+            raise StoreError(f"{what} must be on disk before it returns; call it outside of a transaction.")
+
+    def index(self, kind: Callable[[], Index]) -> Index:
+        """This store's one instance of an index that is rebuilt from a log, such as who has spent what."""
+        with self._lock:
+            found: Index = self._indexes.setdefault(kind, kind())
+            return found
+
+    def snapshot_key(self) -> bytes:
+        """The key of commitments to snapshots, 32 bytes."""
+        with self.reading() as tx:
+            return bytes.fromhex(tx.get_one(tables.SecretRow, "snapshots").key)
+
+    def accept_task(self, signed_manifest_json: str, digest: TaskDigest, at: datetime) -> None:
+        """Remember that the owner accepted exactly this digest; accepted again after leaving, it holds again."""
+        with self.transaction() as tx:
+            row = tables.AcceptedRow(digest=digest, signed_json=signed_manifest_json, accepted_at=to_micros(at))
+            tx.merge(row)
+            audit_log.append(tx, "accepted", {"task": digest}, to_micros(at))
+
+    def leave_task(self, digest: TaskDigest, at: datetime) -> None:
+        """Take the acceptance back; `accepted_task` no longer finds it."""
+        with self.transaction() as tx:
+            row = tx.get(tables.AcceptedRow, digest)
+            if row is None:
+                raise Refused(Refusal.NOT_ACCEPTED, f"task {digest[:12]} was never accepted here; nothing to leave.")
+            row.left_at = to_micros(at)
+            tx.add(row)
+            audit_log.append(tx, "left", {"task": digest}, to_micros(at))
+
+    def accepted_task(self, digest: TaskDigest) -> AcceptedTask | None:
+        """The task with this digest, if its acceptance holds."""
+        found = [task for task in self.accepted_tasks() if task.digest == digest and task.left_at is None]
+        return found[0] if found else None
+
+    def accepted_tasks(self) -> tuple[AcceptedTask, ...]:
+        """Every task that was ever accepted, in order."""
+        with self.reading() as tx:
+            rows = tx.exec(select(tables.AcceptedRow).order_by(col(tables.AcceptedRow.accepted_at))).all()
+        return tuple(
+            AcceptedTask(
+                TaskDigest(row.digest),
+                row.signed_json,
+                from_micros(row.accepted_at),
+                None if row.left_at is None else from_micros(row.left_at),
+            )
+            for row in rows
+        )
+
+    def seen_nonce(self, nonce: str, expires_at: datetime) -> bool:
+        """Whether `nonce` was here before; from now on it was."""
+        with self.transaction() as tx:
+            outdated = to_micros(self.clock() - NONCE_KEPT)
+            tx.exec(delete(tables.NonceRow).where(col(tables.NonceRow.expires_at) < outdated))
+            if tx.get(tables.NonceRow, nonce) is not None:
+                return True
+            tx.add(tables.NonceRow(nonce=nonce, expires_at=to_micros(expires_at)))
+            return False
+
+    def stored_answer(self, task: TaskDigest, attempt: int, kind: str) -> bytes | None:
+        """The bytes that answered this attempt; `Refused` (attempt lost) where they are not kept any more."""
+        with self.reading() as tx:
+            return activities.stored_answer(tx, task, attempt, kind)
+
+    def record_answer(self, answered: Answered) -> None:
+        """Write answer, processing activity and audit entry in one transaction; an attempt is answered once."""
+        with self.transaction() as tx:
+            activities.record(tx, answered)
+
+    def activities(self, task: TaskDigest | None = None) -> tuple[Activity, ...]:
+        """The record of processing activities, of one task or of all."""
+        with self.reading() as tx:
+            return activities.all_of(tx, task)
+
+    def activities_of(self, person: PersonNumber) -> tuple[PersonActivity, ...]:
+        """Which rounds used this person's rows, and under which statement of consent."""
+        with self.reading() as tx:
+            return activities.of_person(tx, person)
+
+    def paused(self) -> bool:
+        """Whether the owner vetoes everything at present."""
+        with self.reading() as tx:
+            row = tx.get(tables.SettingRow, "paused")
+        return row is not None and row.value == "yes"
+
+    def set_paused(self, paused: bool) -> None:
+        """Veto everything from the next message on, or stop doing so."""
+        with self.transaction() as tx:
+            tx.merge(tables.SettingRow(name="paused", value="yes" if paused else "no"))
+            audit_log.append(tx, "paused" if paused else "resumed", {}, to_micros(self.clock()))
+
+    def audit(self, kind: str, body: audit_log.Body) -> None:
+        """Append one entry to the audit log; no personal identifiers, for it cannot be taken back."""
+        with self.transaction() as tx:
+            audit_log.append(tx, kind, body, to_micros(self.clock()))
+
+    def audit_entries(self) -> tuple[AuditEntry, ...]:
+        """The whole audit log; the `leaf` hashes make its Merkle tree (`federation.audit`)."""
+        with self.reading() as tx:
+            return tuple(audit_log.entries(tx))
+
+    def add_dataset(self, imported: Imported) -> Dataset:
+        """Register an import; `ImportRejected` for a known recording or a person on both sides of the hold-out."""
+        with self.transaction() as tx:
+            at = to_micros(self.clock())
+            added = imports.add(tx, imported, at)
+            about = {
+                name: getattr(added, name) for name in ("number", "workload", "file", "rows", "sha256", "held_out")
+            }
+            audit_log.append(tx, "imported", {**about, "people": len(added.people)}, at)
+            return added
+
+    def remove_dataset(self, number: int) -> None:
+        """Take an import off the register, before or after its file is deleted."""
+        with self.transaction() as tx:
+            imports.remove(tx, number)
+            audit_log.append(tx, "removed", {"dataset": number}, to_micros(self.clock()))
+
+    def datasets(self, workload: str | None = None) -> tuple[Dataset, ...]:
+        """Registered imports, of one workload or of all."""
+        with self.reading() as tx:
+            return imports.of_workload(tx, workload)
+
+    def known_recordings(self, workload: str, recordings: Sequence[str]) -> frozenset[str]:
+        """Which of these hashes of recordings were imported before."""
+        with self.reading() as tx:
+            return imports.known(tx, workload, recordings)
+
+
+def open_store(folder: Folder | Path, clock: Clock = now, busy_timeout_s: float = BUSY_TIMEOUT_S) -> NodeStore:
+    """The store of a node's folder; its two files are made where they are missing."""
+    path = folder if isinstance(folder, Path) else folder.path
+    node = Database(path / "node.sqlite", NODE, busy_timeout_s)
+    try:
+        identities = Database(path / "identities.sqlite", IDENTITIES, busy_timeout_s)
+    except BaseException:
+        node.close()
+        raise
+    return NodeStore(node, identities, clock)

@@ -1,0 +1,173 @@
+"""The rows about people in both databases: numbers in node.sqlite, who they are in identities.sqlite."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+
+from pyroaring import BitMap
+from sqlalchemy import bindparam, insert, update
+from sqlmodel import Session, col, func, select
+
+from clients.store.identity_tables import EvidenceRow, IdentityRow, IdentitySecretRow, RememberedRow
+from clients.store.tables import PersonRow
+from federation.ids import PersonNumber
+
+PORTION = 10_000
+
+
+def numbers(tx: Session) -> BitMap:
+    """Everybody who has a number here and was not erased (node.sqlite)."""
+    found = tx.connection().execute(select(PersonRow.number).where(col(PersonRow.forgotten_at).is_(None)))
+    return BitMap(found.scalars().all())
+
+
+def known(tx: Session, people: Collection[int]) -> BitMap:
+    """Those of `people` who have a number here and were not erased (node.sqlite)."""
+    query = select(PersonRow.number).where(col(PersonRow.forgotten_at).is_(None))
+    found = BitMap()
+    for some in _portions(people):
+        found.update(tx.connection().execute(query.where(col(PersonRow.number).in_(some))).scalars().all())
+    return found
+
+
+def highest(tx: Session) -> int:
+    """The largest number ever given in node.sqlite, -1 where none was."""
+    return int(tx.exec(select(func.coalesce(func.max(PersonRow.number), -1))).one())
+
+
+def forgotten(tx: Session) -> BitMap:
+    """Everybody who was erased (node.sqlite)."""
+    found = tx.connection().execute(select(PersonRow.number).where(col(PersonRow.forgotten_at).is_not(None)))
+    return BitMap(found.scalars().all())
+
+
+def person(tx: Session, number: int) -> PersonRow | None:
+    """The row of a number in node.sqlite."""
+    return tx.get(PersonRow, number)
+
+
+def add_people(tx: Session, new: Sequence[int], at: int) -> None:
+    """Write new numbers to node.sqlite."""
+    if new:
+        tx.connection().execute(insert(PersonRow), [{"number": number, "created_at": at} for number in new])
+
+
+def mark_forgotten(tx: Session, number: int, at: int) -> None:
+    """Never use `number` again (node.sqlite)."""
+    row = tx.get_one(PersonRow, number)
+    row.forgotten_at = at
+    tx.add(row)
+    tx.flush()
+
+
+def highest_identity(ids: Session) -> int:
+    """The largest number in identities.sqlite, -1 where there is none."""
+    return int(ids.exec(select(func.coalesce(func.max(IdentityRow.number), -1))).one())
+
+
+def by_pseudonym(ids: Session) -> dict[str, int]:
+    """Number of every pseudonym (identities.sqlite)."""
+    return {row[0]: row[1] for row in ids.connection().execute(select(IdentityRow.pseudonym, IdentityRow.number))}
+
+
+def number_of(ids: Session, pseudonym: str) -> int | None:
+    """Number of one pseudonym (identities.sqlite)."""
+    return ids.exec(select(IdentityRow.number).where(IdentityRow.pseudonym == pseudonym)).first()
+
+
+def add_identities(ids: Session, new: Sequence[tuple[int, str, str]]) -> None:
+    """Write (number, pseudonym, external identifier) rows to identities.sqlite."""
+    if new:
+        names = ("number", "pseudonym", "external_id")
+        ids.connection().execute(insert(IdentityRow), [dict(zip(names, row, strict=True)) for row in new])
+
+
+def identity(ids: Session, number: int) -> IdentityRow | None:
+    """The identity behind a number, while there is one."""
+    return ids.get(IdentityRow, number)
+
+
+def identities(ids: Session) -> Iterator[IdentityRow]:
+    """All identities, in the order of their numbers."""
+    return iter(ids.exec(select(IdentityRow).order_by(col(IdentityRow.number))))
+
+
+def births(ids: Session, people: Collection[int]) -> dict[PersonNumber, date]:
+    """Dates of birth of `people`, where they are known."""
+    query = select(IdentityRow.number, IdentityRow.born)
+    found: dict[PersonNumber, date] = {}
+    for some in _portions(people):
+        for number, born in ids.exec(query.where(col(IdentityRow.number).in_(some))):
+            if born is not None:
+                found[PersonNumber(number)] = date.fromisoformat(born)
+    return found
+
+
+def set_births(ids: Session, known: Mapping[PersonNumber, date]) -> None:
+    """Keep dates of birth, erasable."""
+    rows = [{"key": number, "value": born.isoformat()} for number, born in known.items()]
+    if rows:
+        where = col(IdentityRow.number) == bindparam("key")
+        ids.connection().execute(update(IdentityRow.__table__).where(where).values(born=bindparam("value")), rows)
+
+
+def new_evidence(person: PersonNumber, text: str) -> EvidenceRow:
+    """What proves a statement, with a salted commitment to it; an empty commitment where there is no text."""
+    salt = secrets.token_hex(32)
+    committed = hashlib.sha256(f"{salt}{text}".encode()).hexdigest() if text else ""
+    return EvidenceRow(commitment=committed, number=person, salt=salt, text=text)
+
+
+def add_evidence(ids: Session, row: EvidenceRow) -> None:
+    """Keep what proves a statement, erasable."""
+    if row.text:
+        ids.add(row)
+
+
+def evidence(ids: Session, commitment: str) -> EvidenceRow | None:
+    """What proves a statement, while it was not erased."""
+    return ids.get(EvidenceRow, commitment)
+
+
+def erase(ids: Session, number: int) -> None:
+    """Delete identity and evidence of a number."""
+    for row in ids.exec(select(EvidenceRow).where(EvidenceRow.number == number)):
+        ids.delete(row)
+    found = ids.get(IdentityRow, number)
+    if found is not None:
+        ids.delete(found)
+    ids.flush()
+
+
+def remember(ids: Session, tag: str, curve: str) -> None:
+    """Keep what an erased person has spent, and nothing else of them."""
+    ids.merge(RememberedRow(tag=tag, curve=curve))
+    ids.flush()
+
+
+def remembered(ids: Session) -> dict[str, str]:
+    """Spent curves of erased people by tag."""
+    return {row.tag: row.curve for row in ids.exec(select(RememberedRow))}
+
+
+def pseudonym(ids: Session, external_id: str) -> str:
+    """HMAC-SHA256 of an external identifier under this node's key, hexadecimal."""
+    return _tag(ids, "pseudonyms", external_id)
+
+
+def budget_tag(ids: Session, external_id: str) -> str:
+    """HMAC-SHA256 of an external identifier under the budget key: recognises nobody but who comes back."""
+    return _tag(ids, "budget", external_id)
+
+
+def _tag(ids: Session, key: str, external_id: str) -> str:
+    secret = bytes.fromhex(ids.get_one(IdentitySecretRow, key).key)
+    return hmac.new(secret, external_id.encode(), hashlib.sha256).hexdigest()
+
+
+def _portions(people: Collection[int]) -> Iterator[list[int]]:
+    """`people` in portions that fit into one statement."""
+    numbers = sorted(people)
+    return (numbers[start : start + PORTION] for start in range(0, len(numbers), PORTION))
