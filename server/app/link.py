@@ -1,0 +1,183 @@
+"""Carries requests to the nodes over Flower and hands back their answers, one in memory at a time."""
+
+from federation import flower
+
+# isort: split
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import Message
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents, pull_objects
+from flwr.superlink.grid import HttpGrid
+
+from federation.errors import WireError
+from federation.ids import PartyId
+from federation.link import Reply
+
+Active = Callable[[], Mapping[int, PartyId]]
+"""Flower's node numbers of the parties that may take part now, read anew at every call."""
+
+MAX_ANSWER_BYTES = 512 * 2**20
+CHUNK_BYTES = 5 * 2**20
+OTHER_OBJECTS = 8
+POLL_S = 0.05
+REACTIVATED_EVERY_S = 2.0
+SPARE_TTL_S = 600.0
+OBJECT_BACKOFF_S = 0.05
+NODE_OBJECTS_WAIT_S = 60.0
+
+log = logging.getLogger("paceline.link")
+
+
+@dataclass
+class _Asked:
+    """Who still owes an answer to one request: message numbers by party, and when each node was last switched on."""
+
+    nodes: dict[PartyId, int]
+    parties: dict[str, PartyId] = field(default_factory=dict)
+    activated: dict[int, str] = field(default_factory=dict)
+    looked_at: float = 0.0
+
+    def waiting(self) -> set[PartyId]:
+        """Parties that have not answered."""
+        return set(self.parties.values())
+
+    def answered(self, number: str) -> tuple[PartyId, set[str]]:
+        """Whose message this was, now done with, and that party's other messages, whose replies are late from now on."""
+        party = self.parties.pop(number)
+        others = {other for other, owner in self.parties.items() if owner == party}
+        for other in others:
+            del self.parties[other]
+        return party, others
+
+
+class FlowerLink:
+    """`federation.link.Link` over Flower's Grid; `late` counts replies that came after their request was over."""
+
+    def __init__(self, grid: HttpGrid, active: Active, max_bytes: int = MAX_ANSWER_BYTES) -> None:
+        self._grid = grid
+        self._active = active
+        self._max_bytes = max_bytes
+        self._old: dict[str, PartyId] = {}
+        self.late = 0
+
+    def reachable(self) -> frozenset[PartyId]:
+        """Parties whose nodes are connected now and not revoked."""
+        active = self._active()
+        return frozenset(active[node.node_id] for node in self._grid.get_nodes() if node.node_id in active)
+
+    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+        """Send `request` to each of `parties`; yield one reply each, at the deadline at the latest."""
+        end = time.monotonic() + deadline_s
+        asked = _Asked({party: node for node, party in self._active().items() if party in set(parties)})
+        for party in sorted(set(parties) - set(asked.nodes)):
+            yield Reply(party, None, "revoked, gone, or not joined")
+        yield from self._send(asked, request, sorted(asked.nodes), deadline_s)
+        while asked.parties and time.monotonic() < end:
+            yield from self._arrived(asked)
+            yield from self._ask_again(asked, request, end - time.monotonic())
+            if asked.parties:
+                time.sleep(POLL_S)
+        for party in sorted(asked.waiting()):
+            yield Reply(party, None, f"no answer within {deadline_s:g} s")
+        self._old.update(asked.parties)
+
+    def _send(self, asked: _Asked, request: bytes, parties: list[PartyId], deadline_s: float) -> Iterator[Reply]:
+        if not parties:
+            return
+        asked.activated.update(self._activations())
+        asked.looked_at = time.monotonic()
+        content = flower.pack(request)
+        messages = [
+            Message(content, asked.nodes[party], flower.MESSAGE_TYPE, ttl=deadline_s + SPARE_TTL_S) for party in parties
+        ]
+        for party, number in zip(parties, self._grid.push_messages(messages), strict=True):
+            if number:
+                asked.parties[number] = party
+            elif party not in asked.waiting():
+                yield Reply(party, None, "not connected")
+
+    def _ask_again(self, asked: _Asked, request: bytes, left_s: float) -> Iterator[Reply]:
+        """Ask nodes that were restarted once more: what they had fetched is lost, and Flower never delivers it twice.
+
+        It is the same question with the same number, which a node answers at most once.
+        """
+        if time.monotonic() - asked.looked_at < REACTIVATED_EVERY_S or not asked.parties:
+            return
+        asked.looked_at = time.monotonic()
+        now = self._activations()
+        back = [
+            party
+            for party in sorted(asked.waiting())
+            if (node := asked.nodes[party]) in now and now[node] != asked.activated.get(node, now[node])
+        ]
+        yield from self._send(asked, request, back, max(left_s, 1.0))
+
+    def _activations(self) -> dict[int, str]:
+        return {node.node_id: node.last_activated_at for node in self._grid.get_nodes()}
+
+    def _arrived(self, asked: _Asked) -> Iterator[Reply]:
+        """Replies that are there now; late ones of earlier messages are taken from the queue and dropped."""
+        for number, message in _pull(self._grid, {*asked.parties, *self._old}, self._max_bytes):
+            if number in asked.parties:
+                party, others = asked.answered(number)
+                self._old.update(dict.fromkeys(others, party))
+                yield self._read(party, message)
+            elif number in self._old:
+                self.late += 1
+                log.warning("a late reply of %s was dropped", self._old.pop(number))
+
+    def _read(self, party: PartyId, message: Message | str) -> Reply:
+        if isinstance(message, str):
+            return Reply(party, None, message)
+        if message.has_error():
+            return Reply(party, None, f"the node failed (Flower's code {message.error.code})")
+        try:
+            return Reply(party, flower.unpack(message.content, self._max_bytes))
+        except WireError as error:
+            return Reply(party, None, f"not a message of ours: {error}")
+
+
+def _pull(grid: HttpGrid, numbers: set[str], max_bytes: int) -> Iterator[tuple[str, Message | str]]:
+    """Like `HttpGrid.pull_messages`, but fetches the parts of one reply at a time, and none of one that is too big.
+
+    Yields the number of the message that is answered, with the reply or with what is wrong with it.
+    """
+    client = grid._runtime_client
+    found = client.PullMessages(PullAppMessagesRequest(message_ids=numbers))
+    for proto, tree in zip(found.messages_list, found.message_object_trees, strict=True):
+        yield proto.metadata.reply_to_message_id, _inflate(grid, proto.metadata.message_id, tree, max_bytes)
+        client.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(
+                node=grid.node, run_id=grid.run.run_id, message_object_id=proto.metadata.message_id
+            )
+        )
+
+
+def _inflate(grid: HttpGrid, number: str, tree: ObjectTree, max_bytes: int) -> Message | str:
+    parts = [part.object_id for part in iterate_object_tree(tree)]
+    if len(parts) > max_bytes // CHUNK_BYTES + OTHER_OBJECTS:
+        return f"a reply of {len(parts)} parts, more than {max_bytes} bytes can have"
+    fetch = make_pull_object_fn_protobuf(grid._runtime_client.PullObject, grid.node, grid.run.run_id)
+    try:
+        contents = pull_objects(
+            parts,
+            fetch,
+            max_time=NODE_OBJECTS_WAIT_S,
+            max_tries_per_object=None,
+            initial_backoff=OBJECT_BACKOFF_S,
+            backoff_cap=1.0,
+        )
+    except ObjectPullError:
+        return "the reply was not uploaded completely"
+    try:
+        message = inflate_object_from_contents(number, contents)
+    except Exception:  # whatever a node may have put together; Flower's reader does not say what it can raise
+        return "the reply cannot be read"
+    return message if isinstance(message, Message) else "the reply is not a message"
