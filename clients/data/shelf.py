@@ -1,0 +1,149 @@
+"""Imported rows on disk: one folder per import with files of rows and one of owners, registered in the store."""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pyroaring import BitMap
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from clients.data.cutting import Cut
+from clients.settings import NodeFolder
+from clients.store import Dataset, NodeStore
+from federation.errors import StoreError
+from federation.schema import Rows, RowSchema, concatenate
+
+PART_BYTES = 16 << 20
+OWNERS = "owners.safetensors"
+
+
+@dataclass
+class Shelf:
+    """An import on its way to disk in `path`; lives as long as the import runs."""
+
+    path: Path
+    schema: RowSchema
+    rows: int = 0
+    parts: int = 0
+    people: dict[str, int] = field(default_factory=dict)
+    owners: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    waiting: list[Cut] = field(default_factory=list)
+    waiting_bytes: int = 0
+
+    def put(self, cut: Cut) -> None:
+        """Take rows; they are written once enough have come together."""
+        if not len(cut.person):
+            return
+        numbers = [self.people.setdefault(str(person), len(self.people)) for person in cut.person]
+        self.owners.append(np.array(numbers, np.int64))
+        self.rows += len(numbers)
+        self.waiting.append(cut)
+        self.waiting_bytes += cut.x.nbytes
+        if self.waiting_bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting as the next part."""
+        if not self.waiting:
+            return
+        kind = torch.int64 if self.schema.target.classes else torch.float32
+        x = torch.from_numpy(np.ascontiguousarray(np.concatenate([cut.x for cut in self.waiting])))
+        y = torch.from_numpy(np.concatenate([cut.y for cut in self.waiting])).to(kind)
+        save_file({"x": x, "y": y}, self.path / f"part-{self.parts:05d}.safetensors")
+        self.parts, self.waiting, self.waiting_bytes = self.parts + 1, [], 0
+
+    def close(self, numbers: npt.NDArray[np.int64]) -> str:
+        """Write the owners, `numbers` being the person numbers in the order of `people`; SHA-256 of all files."""
+        self.flush()
+        person = numbers[np.concatenate(self.owners)]
+        save_file({"person": torch.from_numpy(person)}, self.path / OWNERS)
+        return files_digest(self.path)
+
+
+@contextmanager
+def shelf(folder: NodeFolder, workload: str, schema: RowSchema) -> Iterator[Shelf]:
+    """A place to write an import; gone at the end unless it was moved into place (`keep`)."""
+    root = folder.data / workload
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
+    path.mkdir(mode=0o700)
+    try:
+        yield Shelf(path, schema)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def keep(folder: NodeFolder, shelf: Shelf, digest: str) -> str:
+    """Move a finished import into place, durably; its name below data/."""
+    for file in sorted(shelf.path.iterdir()):
+        _sync(file)
+    final = shelf.path.parent / f"{digest[:16]}-{secrets.token_hex(4)}"
+    shelf.path.rename(final)
+    _sync(final.parent)
+    return str(final.relative_to(folder.data))
+
+
+def load(folder: NodeFolder, store: NodeStore, workload_name: str, held_out: bool) -> Rows:
+    """All rows of a workload, `person` being person numbers; only what the store has registered."""
+    datasets = [dataset for dataset in store.datasets(workload_name) if dataset.held_out == held_out]
+    if not datasets:
+        return _nothing(workload_name)
+    return concatenate([_read(folder, dataset) for dataset in datasets])
+
+
+def discard(folder: NodeFolder, file: str) -> None:
+    """Delete an import's folder below data/."""
+    shutil.rmtree(folder.data / file, ignore_errors=True)
+
+
+def damaged(folder: NodeFolder, dataset: Dataset) -> bool:
+    """Whether the files of an import are not those that were registered; reads all of them."""
+    path = folder.data / dataset.file
+    return not path.is_dir() or files_digest(path) != dataset.sha256
+
+
+def files_digest(path: Path) -> str:
+    """SHA-256 over the names and contents of the files of one import."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        with file.open("rb") as content:
+            digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _read(folder: NodeFolder, dataset: Dataset) -> Rows:
+    path = folder.data / dataset.file
+    try:
+        parts = [load_file(part) for part in sorted(path.glob("part-*.safetensors"))]
+        person = load_file(path / OWNERS)["person"]
+        rows = Rows({name: torch.cat([part[name] for part in parts]) for name in ("x", "y")}, person)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise StoreError(f"imported rows in {path} cannot be read: {error}. Restore them or import again.") from error
+    if len(rows) != dataset.rows or not BitMap(np.unique(person.numpy())) <= dataset.people:
+        raise StoreError(f"imported rows in {path} are not those that were registered. Restore them or import again.")
+    return rows
+
+
+def _nothing(workload_name: str) -> Rows:
+    from federation import workloads
+
+    schema = workloads.find(workload_name).schema
+    y = torch.zeros(0, dtype=torch.int64 if schema.target.classes else torch.float32)
+    return Rows({"x": torch.zeros(0, *schema.x_shape), "y": y}, torch.zeros(0, dtype=torch.int64))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

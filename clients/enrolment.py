@@ -1,0 +1,282 @@
+"""A node's membership: joining with a token, tasks that are offered, accepting, signing, leaving."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from clients.coordinator_api import Api, coordinator_time, fetch_authority, open_api, send_unsigned
+from clients.keys import make_keys
+from clients.pinned import Pinned, load_members, load_pinned, save_members, save_pinned
+from clients.policy import admit
+from clients.settings import DEFAULT_NODE_TOML, NodeFolder, load
+from clients.store import NodeStore
+from federation import workloads
+from federation.enrolment import (
+    JOIN_DOMAIN,
+    Invitation,
+    JoinAnswer,
+    JoinRequest,
+    certificate_fingerprint,
+    decode_token,
+    expired,
+    join_bytes,
+)
+from federation.errors import EnrolmentError, LinkError, WorkloadError
+from federation.ids import TaskDigest
+from federation.manifest import Manifest, Member
+from federation.roles import Role, Step, require, training_step
+from federation.signing import (
+    Identity,
+    Membership,
+    SignedManifest,
+    SignedMembership,
+    accept,
+    fingerprint,
+    sign_digest,
+    verify_manifest,
+    verify_membership,
+)
+from federation.workload import source_digest
+
+__all__ = ["Offer", "Pinned", "accept_task", "fetch_task", "join", "leave", "load_pinned", "reach", "sign_task"]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What joining has made."""
+
+    pinned: Pinned
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A task as the coordinator shows it; the list of members is verified, the manifest not yet."""
+
+    signed: SignedManifest
+    membership: Membership
+    accepted: tuple[str, ...]
+    state: str
+
+
+def join(token: str, path: Path) -> Joined:
+    """Make the folder `path` a node of the federation that invited it; if anything fails, nothing is left of it."""
+    invitation = decode_token(token)
+    if expired(invitation, datetime.now(UTC)):
+        raise EnrolmentError(
+            f"the join token expired on {invitation.expires_at:%Y-%m-%d %H:%M} UTC; ask the coordinator for a new one."
+        )
+    with _new_folder(path) as folder:
+        ca = _authority(invitation)
+        identity = make_keys(folder)
+        answer = _ask_to_join(invitation, identity, folder, ca)
+        folder.ca.write_text(ca, encoding="ascii")
+        pinned = _pin(invitation, answer)
+        save_pinned(folder, pinned)
+        folder.settings.write_text(DEFAULT_NODE_TOML, encoding="utf-8")
+    return Joined(pinned, identity.fingerprint)
+
+
+def list_tasks(folder: NodeFolder) -> list[dict[str, Any]]:
+    """Name, title, digest, state and acceptance of the tasks whose cohort this node is in."""
+    found = open_api(folder).get("/tasks")
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise LinkError("the coordinator's list of tasks is not a list. Is it of the same version?")
+    return found
+
+
+def fetch_task(folder: NodeFolder, name: str) -> Offer:
+    """The task called `name` with the coordinator's signed list of members."""
+    api = open_api(folder)
+    found = api.get(f"/tasks/{name}")
+    try:
+        signed = SignedManifest.model_validate_json(_dumps(found["signed"]))
+        members = SignedMembership.model_validate_json(_dumps(found["members"]))
+        accepted, state = tuple(map(str, found["accepted"])), str(found["state"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise LinkError(f"what the coordinator sent as task {name} is none. Is it of the same version?") from error
+    least = load_members(folder).version
+    return Offer(signed, verify_membership(members, api.pinned.coordinator, least), accepted, state)
+
+
+def verify_offer(folder: NodeFolder, offer: Offer, at: datetime) -> Manifest:
+    """The manifest, if all signatures hold, this node installed the same workload and everybody is who they were."""
+    pinned = load_pinned(folder)
+    manifest = verify_manifest(offer.signed, pinned.coordinator, at)
+    check_workload(manifest)
+    _require_members(manifest, offer.membership)
+    load_members(folder).strangers(manifest.cohort)
+    return manifest
+
+
+def check_workload(manifest: Manifest) -> None:
+    """Raise `WorkloadError` unless the workload installed here is the one in the contract, byte by byte."""
+    workload = workloads.find(manifest.workload.name)
+    found = source_digest(workload)
+    if (found, workload.version) != (manifest.workload.digest, manifest.workload.version):
+        raise WorkloadError(
+            f"{workload.name} is version {workload.version} ({found[:12]}) here; task {manifest.name} is about version "
+            f"{manifest.workload.version} ({manifest.workload.digest[:12]}). Install the same release of paceline."
+        )
+
+
+def accept_task(folder: NodeFolder, store: NodeStore, name: str) -> Manifest:
+    """Verify, pin the cohort, remember, then tell the coordinator; signs exactly the digest that was verified."""
+    at = datetime.now(UTC)
+    offer, api = fetch_task(folder, name), open_api(folder)
+    manifest = verify_offer(folder, offer, at)
+    step = Step.INITIALISE if api.pinned.role is Role.ALGORITHM_PROVIDER else training_step(api.pinned.role)
+    admit(load(folder).policy, manifest, api.pinned.party, api.pinned.role, step)
+    save_members(folder, load_members(folder).confirmed(manifest.cohort, offer.membership.version))
+    digest = manifest.digest()
+    if store.accepted_task(digest) is None:
+        store.accept_task(offer.signed.model_dump_json(), digest, at)
+    acceptance = accept(api.identity, api.pinned.party, digest, at)
+    api.post(f"/tasks/{name}/acceptance", acceptance.model_dump_json().encode())
+    return manifest
+
+
+def sign_task(path: Path, name: str) -> dict[str, str]:
+    """The algorithm provider's signature under a task whose workload is the one installed here."""
+    folder = NodeFolder(path)
+    offer, api = fetch_task(folder, name), open_api(folder)
+    require(api.pinned.role, Step.SIGN_WORKLOAD)
+    manifest = offer.signed.manifest
+    if manifest.coordinator != api.pinned.coordinator:
+        raise EnrolmentError(f"task {name} names another coordinator than the one pinned here; it was not signed.")
+    check_workload(manifest)
+    _require_own_key(manifest.member(api.pinned.party), api.identity)
+    digest = manifest.digest()
+    signature = sign_digest(api.identity, digest, "algorithm-provider", api.pinned.party, datetime.now(UTC))
+    answer = api.post(f"/tasks/{name}/signature", signature.model_dump_json().encode())
+    state = answer.get("state", "") if isinstance(answer, dict) else ""
+    return {"task": name, "digest": digest, "signed_by": api.pinned.party, "state": str(state)}
+
+
+def leave(folder: NodeFolder, store: NodeStore) -> Pinned:
+    """Veto everything at once, take back every acceptance, then tell the coordinator."""
+    api, at = open_api(folder), datetime.now(UTC)
+    store.set_paused(True)
+    for task in store.accepted_tasks():
+        if task.left_at is None:
+            store.leave_task(TaskDigest(task.digest), at)
+    api.post("/leave", b"")
+    left = api.pinned.model_copy(update={"left_at": at})
+    save_pinned(folder, left)
+    return left
+
+
+def reach(folder: NodeFolder) -> float:
+    """How many seconds this machine's clock is ahead of the coordinator's; `LinkError` if it cannot be reached."""
+    theirs, ours = coordinator_time(folder, lambda: datetime.now(UTC))
+    return (ours - theirs).total_seconds()
+
+
+def members_known(api: Api, least_version: int) -> Membership:
+    """The coordinator's signed list of everybody who is in."""
+    try:
+        signed = SignedMembership.model_validate_json(_dumps(api.get("/members")))
+    except ValidationError as error:
+        raise LinkError("the coordinator's list of members cannot be read. Is it of the same version?") from error
+    return verify_membership(signed, api.pinned.coordinator, least_version)
+
+
+@contextmanager
+def _new_folder(path: Path) -> Iterator[NodeFolder]:
+    """A folder that becomes `path` when the block ends well, and vanishes otherwise."""
+    final = path.resolve()
+    if final.exists() and (not final.is_dir() or any(final.iterdir())):
+        raise EnrolmentError(f"{final} exists and is not empty; name a new folder with --dir. Nothing was changed.")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    new = NodeFolder(final.with_name(f".{final.name}.joining-{os.getpid()}"))
+    try:
+        new.path.mkdir(mode=0o700)
+        for part in (new.coordinator, new.data, new.logs, new.secrets):
+            part.mkdir(mode=0o700)
+        yield new
+        new.path.rename(final)
+    except BaseException:
+        shutil.rmtree(new.path, ignore_errors=True)
+        raise
+
+
+def _authority(invitation: Invitation) -> str:
+    """The certificate authority, if it is the one whose hash the token pins."""
+    ca = fetch_authority(invitation.address)
+    found = certificate_fingerprint(ca.encode())
+    if found != invitation.ca_sha256:
+        raise EnrolmentError(
+            f"the coordinator at {invitation.address} has the authority {found[:16]}…, the token expects "
+            f"{invitation.ca_sha256[:16]}…. Either the token is old, or somebody is in between: ask the coordinator."
+        )
+    return ca
+
+
+def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder, ca: str) -> JoinAnswer:
+    request = JoinRequest(
+        secret=invitation.secret,
+        identity_key=identity.public_key.hex(),
+        supernode_key=folder.supernode_public_key.read_text(encoding="ascii").strip(),
+        signature="0" * 128,
+    )
+    signed = request.model_copy(update={"signature": identity.sign(JOIN_DOMAIN, join_bytes(request)).hex()})
+    answer = send_unsigned(invitation.address, ca, "POST", "/join", signed.model_dump_json().encode())
+    try:
+        return JoinAnswer.model_validate_json(_dumps(answer))
+    except ValidationError as error:
+        raise LinkError("the coordinator's answer to joining cannot be read. Is it of the same version?") from error
+
+
+def _pin(invitation: Invitation, answer: JoinAnswer) -> Pinned:
+    """What is kept; the coordinator must hold the key whose fingerprint the token pins, and keep its word."""
+    found = fingerprint(bytes.fromhex(answer.coordinator_key))
+    if found != invitation.coordinator:
+        raise EnrolmentError(
+            f"the coordinator shows a key with fingerprint {found[:16]}…, the token expects "
+            f"{invitation.coordinator[:16]}…. Do not go on; ask the coordinator by telephone."
+        )
+    if (answer.party, answer.role) != (invitation.party, invitation.role):
+        raise EnrolmentError(
+            f"invited as {invitation.party} ({invitation.role}) but joined as {answer.party} ({answer.role}); "
+            "ask the coordinator for a new token."
+        )
+    return Pinned(
+        address=invitation.address,
+        coordinator_name=answer.coordinator_name,
+        coordinator_key_hex=answer.coordinator_key,
+        ca_sha256=invitation.ca_sha256,
+        party=answer.party,
+        name=answer.name,
+        role=answer.role,
+        joined_at=datetime.now(UTC),
+    )
+
+
+def _require_members(manifest: Manifest, membership: Membership) -> None:
+    """Everybody in the cohort must be on the coordinator's signed list, with the same key and role."""
+    listed = {member.party: member for member in membership.members}
+    for member in manifest.cohort:
+        found = listed.get(member.party)
+        if found is None or (found.fingerprint, found.role) != (member.fingerprint, member.role):
+            raise EnrolmentError(
+                f"{member.party} is in the cohort of {manifest.name} but not, with this key and role, on the "
+                "coordinator's signed list of members. Ask the coordinator for a new task."
+            )
+
+
+def _require_own_key(member: Member, identity: Identity) -> None:
+    if member.fingerprint != identity.fingerprint:
+        raise EnrolmentError(f"the task names another key for {member.party} than this node's; it was not signed.")
+
+
+def _dumps(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
