@@ -245,18 +245,22 @@ def task_sign(
     """
     from federation import console
 
-    chosen = folder or Path()
-    if (chosen / "server.toml").is_file():
+    chosen = [place for place in ([folder] if folder else settings.default_folders()) if _signs(place)]
+    if len(chosen) != 1:
+        raise UsageError(
+            f"found {len(chosen)} folders to sign from, expected 1 that holds server.toml or node.toml: name the "
+            "folder of a coordinator or of an algorithm provider's node with --dir."
+        )
+    if (chosen[0] / "server.toml").is_file():
         from server import tasks
 
-        signed = tasks.sign_task(chosen, name)
-    elif (chosen / "node.toml").is_file():
+        signed = tasks.sign_task(chosen[0], name)
+    else:
         from clients import enrolment
 
-        signed = enrolment.sign_task(chosen, name)
-    else:
-        raise UsageError(
-            f"{chosen} holds neither server.toml nor node.toml; name the folder of a coordinator or of an algorithm "
-            "provider's node with --dir."
-        )
-    console.result(json, signed, lambda out: out.print(signed))
+        signed = enrolment.sign_task(chosen[0], name)
+    console.result(json, signed, lambda out: console.fields(out, signed))
+
+
+def _signs(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("server.toml", "node.toml"))

@@ -55,6 +55,13 @@ def checklist(out: "Console", items: Sequence[Mapping[str, Any]]) -> None:
         out.print(mark + Text(f"{item['check']}: {item['detail']}" if item["detail"] else str(item["check"])))
 
 
+def fields(out: "Console", values: Mapping[str, Any]) -> None:
+    """One line per value, its name in front."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        out.print(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "–"

@@ -1,14 +1,8 @@
 """Our packed bytes as Flower messages: one array each way, in a bundle that carries no code."""
 
-import os
+from federation import settings
 
-# Read by Flower when it is imported: nothing of ours may call home or install packages at run time.
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-}
-os.environ.update(QUIET)
+settings.quiet_flower()  # before anything of Flower is imported
 
 import hashlib  # noqa: E402
 import io  # noqa: E402

@@ -106,7 +106,7 @@ def test_task_sign_asks_for_a_folder_that_is_one(tmp_path, capsys, monkeypatch):
     single = cli._command(cli.task_sign)
     monkeypatch.setattr(cli, "load", lambda name: single)
     assert cli.run(["task", "watch", "--dir", str(tmp_path)]) == 2
-    assert "neither server.toml nor node.toml" in capsys.readouterr().err
+    assert "expected 1 that holds server.toml or node.toml" in capsys.readouterr().err
 
 
 def test_workload_list_speaks_json(capsys):
