@@ -86,6 +86,7 @@ class ServerSettings(BaseModel):
 
     `host` and `port` is where partners reach us, `bind` the address to listen on; `private_port` is on 127.0.0.1 only.
     `database` is a SQLAlchemy URL, for example ``postgresql+psycopg://user@/paceline``; empty for the folder's file.
+    `licence` is written into the cards of releases.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +97,7 @@ class ServerSettings(BaseModel):
     port: Port = 9092
     private_port: Port = 9093
     database: str = ""
+    licence: Annotated[str, Field(min_length=1, max_length=200)] = "for the recipients named in the card only"
 
     @property
     def address(self) -> str:

@@ -1,6 +1,7 @@
 """The coordinator's database: parties, tasks, attempts, committed rounds, scores, releases, audit log."""
 
 from server.store.open import ServerStore, memory_store, open_store, open_url
+from server.store.parties import InvitationRefused
 from server.store.records import (
     Attempt,
     AuditEntry,
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "EvaluationRecord",
+    "InvitationRefused",
     "Invited",
     "Party",
     "PartyRound",

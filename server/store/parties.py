@@ -16,6 +16,14 @@ from server.store.records import Invited, Party
 from server.store.tables import CounterTable, HttpNonceTable, InvitationTable, LedgerHeadTable, PartyTable
 
 
+class InvitationRefused(EnrolmentError):
+    """A join token that cannot be used; `code` tells a machine why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Parties(AuditLog):
     """Who is invited, who joined, who is still in."""
 
@@ -124,17 +132,20 @@ class Parties(AuditLog):
     def _usable(self, session: Session, secret_hash: str) -> Invited:
         row = session.get(InvitationTable, secret_hash, with_for_update=True)
         if row is None:
-            raise EnrolmentError(
-                "this join token is not known here; perhaps a newer one replaced it. Ask the coordinator for a new one."
+            raise InvitationRefused(
+                "token-unknown",
+                "this join token is not known here; perhaps a newer one replaced it. Ask the coordinator for one.",
             )
         if row.used_at is not None:
-            raise EnrolmentError(
+            raise InvitationRefused(
+                "token-used",
                 f"this join token was used on {row.used_at:%Y-%m-%d %H:%M} UTC; each token works once. "
-                "If that was not you, tell the coordinator to revoke the party."
+                "If that was not you, tell the coordinator to revoke the party.",
             )
         if row.expires_at <= self.clock():
-            raise EnrolmentError(
-                f"this join token expired on {row.expires_at:%Y-%m-%d %H:%M} UTC. Ask the coordinator for a new one."
+            raise InvitationRefused(
+                "token-expired",
+                f"this join token expired on {row.expires_at:%Y-%m-%d %H:%M} UTC. Ask the coordinator for a new one.",
             )
         return _invited(row)
 

@@ -1,0 +1,243 @@
+"""Tasks on the coordinator's side: from a TOML file to a contract, its signature, and what must hold before launch."""
+
+import math
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from federation import workloads
+from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
+from federation.ids import PartyId
+from federation.manifest import (
+    SLUG,
+    Manifest,
+    Member,
+    NoisedScores,
+    Part,
+    PersonTerms,
+    PublishedScores,
+    Unprotected,
+    WorkloadPin,
+    explain,
+)
+from federation.signing import Acceptance, Identity, sign_digest, verify_acceptance, verify_manifest
+from federation.workload import source_digest
+from server import enrolment
+from server.settings import ServerFolder
+from server.store import ServerStore, Task, TaskState, open_store
+
+VALID_DAYS = 30.0
+MAX_VALID_DAYS = 3660.0
+EPSILON_DIGITS = 4
+NOT_IN_A_FILE = frozenset({"format", "coordinator", "issued_at", "expires_at"})
+
+
+class PersonDraft(Part):
+    """`PersonTerms` as a person writes them: `noise_multiplier` or `epsilon` is computed from the other."""
+
+    unit: Annotated[str, Field(pattern="^(person|record)$")] = "person"
+    sampling_rate: Annotated[float, Field(gt=0, le=1)]
+    noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)] | None = None
+    clip: Annotated[float, Field(gt=0, le=1e6)]
+    rows_per_person: Annotated[int, Field(ge=1, le=100_000)]
+    max_attempts: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    delta: Annotated[float, Field(gt=0, lt=0.1)]
+    epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
+
+
+class NoisedDraft(Part):
+    """`NoisedScores` as a person writes them."""
+
+    disclosure: Annotated[str, Field(pattern="^noised$")]
+    every_rounds: Annotated[int, Field(ge=1)] = 1
+    noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)] | None = None
+    max_evaluations: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    delta: Annotated[float, Field(gt=0, lt=0.1)]
+    epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
+
+
+class CohortEntry(Part):
+    """One ``[[cohort]]`` of the file; name, role and fingerprint are those of the party that joined."""
+
+    party: Annotated[PartyId, Field(pattern=SLUG)]
+    people: Annotated[int, Field(ge=0, le=10**9)] = 0
+
+
+def new_task(store: ServerStore, folder: ServerFolder, path: Path) -> Task:
+    """Write a contract from the file at `path` and record it as a draft.
+
+    `UsageError` for a file that is no TOML, `ManifestError` that lists each contradiction.
+    """
+    return store.add_task(read_task(store, folder, path))
+
+
+def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
+    """The contract that a file describes, with everything filled in that the coordinator knows."""
+    words = _read(path)
+    forbidden = sorted(NOT_IN_A_FILE & words.keys())
+    if forbidden:
+        raise ManifestError(f"{path.name} sets {', '.join(forbidden)}, which the coordinator fills in; remove it.")
+    try:
+        valid_days = _VALID_DAYS.validate_python(words.pop("valid_days", VALID_DAYS))
+        rounds = _ROUNDS.validate_python(words.get("rounds"))
+        issued_at = store.clock().replace(microsecond=0)
+        filled = words | {
+            "workload": _pin(words.get("workload")),
+            "privacy": _privacy(words.get("privacy"), rounds),
+            "evaluation": _evaluation(words.get("evaluation"), rounds),
+            "cohort": _cohort(store, words.get("cohort")),
+            "coordinator": Identity.load(folder.identity_key).fingerprint,
+            "issued_at": issued_at,
+            "expires_at": issued_at + timedelta(days=valid_days),
+        }
+        return Manifest.model_validate(filled)
+    except ValidationError as error:
+        raise ManifestError(f"{path.name}: {explain(error)}") from error
+    except (TermsError, WorkloadError, EnrolmentError, ManifestError) as error:
+        raise ManifestError(f"{path.name}: {error}") from error
+
+
+def sign_task(folder: Path | ServerFolder, name: str) -> dict[str, str]:
+    """Sign a task as the coordinator of `folder`; for the command line."""
+    place = ServerFolder(folder) if isinstance(folder, Path) else folder
+    with open_store(place) as store:
+        state = sign(store, Identity.load(place.identity_key), name)
+        return {"task": name, "digest": store.task(name).digest, "signer": "coordinator", "state": state}
+
+
+def sign(store: ServerStore, identity: Identity, name: str) -> TaskState:
+    """The coordinator's signature under a task that can still run; returns the task's state with it."""
+    task, at = store.task(name), store.clock()
+    manifest = task.manifest()
+    if manifest.coordinator != identity.fingerprint:
+        raise ManifestError(f"task {name} names another coordinator's key; write it again: paceline task new FILE")
+    if manifest.expired(at):
+        raise ManifestError(f"task {name} expired on {manifest.expires_at:%Y-%m-%d}; write a new one.")
+    return store.add_signature(task.digest, sign_digest(identity, task.digest, "coordinator", "", at))
+
+
+def require_launchable(store: ServerStore, folder: ServerFolder, name: str) -> Manifest:
+    """The contract, if the task may start now; the error says what is missing."""
+    task = store.task(name)
+    if task.state is TaskState.RUNNING:
+        raise UsageError(f"task {name} is running already; see it with: paceline task watch {name}")
+    if task.state is TaskState.COMPLETED:
+        raise UsageError(f"task {name} is completed; see it with: paceline release show {name}")
+    return require_runnable(store, folder, name)
+
+
+def require_runnable(store: ServerStore, folder: ServerFolder, name: str) -> Manifest:
+    """What must hold of a task at every start and restart: signed, current, installed, accepted by enough parties."""
+    coordinator = Identity.load(folder.identity_key).fingerprint
+    manifest = verify_manifest(store.signed_manifest(name), coordinator, store.clock())
+    installed = source_digest(workloads.find(manifest.workload.name))
+    if installed != manifest.workload.digest:
+        raise WorkloadError(
+            f"workload {manifest.workload.name} was changed after task {name} was signed (digest {installed[:12]}…, "
+            f"signed {manifest.workload.digest[:12]}…). Install the signed version, or write and sign a new task."
+        )
+    ready, missing = acceptances(store, manifest)
+    needed = manifest.exchange.min_parties
+    if len(ready) < needed:
+        raise EnrolmentError(
+            f"task {name} needs {needed} contributing parties, {len(ready)} have accepted it. "
+            f"Still to accept: {', '.join(missing)}. They do it with: paceline node accept {name}"
+        )
+    return manifest
+
+
+def acceptances(store: ServerStore, manifest: Manifest) -> tuple[list[PartyId], list[PartyId]]:
+    """Contributors that accepted and are still members, and those that did or are not."""
+    valid = {item.party for item in store.acceptances(manifest.digest()) if _holds(item, manifest)}
+    active = store.active_party_keys()
+    contributors = [member.party for member in manifest.contributors()]
+    ready = [party for party in contributors if party in valid and party in active]
+    return ready, [party for party in contributors if party not in ready]
+
+
+def _holds(acceptance: Acceptance, manifest: Manifest) -> bool:
+    try:
+        verify_acceptance(acceptance, manifest)
+    except PacelineError:
+        return False
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is no TOML: {error}. See docs/run-a-coordinator.md for an example.") from error
+
+
+def _pin(name: object) -> WorkloadPin:
+    if not isinstance(name, str):
+        raise ManifestError('workload must be the name of an installed workload, such as workload = "running_pace".')
+    workload = workloads.find(name)
+    return WorkloadPin(name=workload.name, version=workload.version, digest=source_digest(workload))
+
+
+def _cohort(store: ServerStore, entries: object) -> tuple[Member, ...]:
+    listed = _COHORT.validate_python(entries or [])
+    if not listed:
+        raise ManifestError('the cohort is empty; write a [[cohort]] with party = "…" for each party.')
+    return tuple(enrolment.as_member(enrolment.require_member(store, entry.party), entry.people) for entry in listed)
+
+
+def _privacy(words: object, rounds: int) -> PersonTerms | Unprotected:
+    if not isinstance(words, dict):
+        raise ManifestError('a [privacy] table is missing; privacy is never left out. For none, write unit = "none".')
+    if words.get("unit") == "none":
+        return Unprotected.model_validate(words)
+    draft = PersonDraft.model_validate(words)
+    attempts = draft.max_attempts or rounds + 1
+    rows = draft.rows_per_person if draft.unit == "record" else 1
+    noise, epsilon = _complete(draft, draft.sampling_rate, rows, attempts)
+    return PersonTerms.model_validate(
+        draft.model_dump() | {"max_attempts": attempts, "noise_multiplier": noise, "epsilon": epsilon}
+    )
+
+
+def _evaluation(words: object, rounds: int) -> PublishedScores | NoisedScores | None:
+    if words is None:
+        return None
+    if isinstance(words, dict) and words.get("disclosure") != "noised":
+        return PublishedScores.model_validate(words)
+    draft = NoisedDraft.model_validate(words)
+    count = draft.max_evaluations or math.ceil(rounds / draft.every_rounds)
+    noise, epsilon = _complete(draft, 1.0, 1, count)
+    return NoisedScores.model_validate(
+        draft.model_dump() | {"max_evaluations": count, "noise_multiplier": noise, "epsilon": epsilon}
+    )
+
+
+def _complete(draft: PersonDraft | NoisedDraft, rate: float, rows: int, charges: int) -> tuple[float, float]:
+    """(σ, ε) that belong together. A person with `rows` > 1 is charged by group privacy, see `PersonTerms`."""
+    from privacy import accounting
+
+    if draft.noise_multiplier is not None and draft.epsilon is not None:
+        return draft.noise_multiplier, draft.epsilon
+    drawn = -math.expm1(rows * math.log1p(-rate)) if rate < 1 else 1.0
+    if draft.noise_multiplier is not None:
+        noise = draft.noise_multiplier
+    elif draft.epsilon is not None:
+        noise = max(accounting.noise_for(draft.epsilon, drawn, charges, draft.delta) * rows, 0.1)
+    else:
+        raise ManifestError("privacy terms need epsilon or noise_multiplier; the other one is computed from it.")
+    cost = accounting.SampledGaussian(drawn, noise / rows)
+    return noise, _rounded_up(accounting.epsilon(cost, charges, draft.delta))
+
+
+def _rounded_up(epsilon: float) -> float:
+    ticks = 10**EPSILON_DIGITS
+    return float(math.ceil(epsilon * ticks) / ticks)
+
+
+_COHORT: TypeAdapter[list[CohortEntry]] = TypeAdapter(list[CohortEntry])
+_VALID_DAYS: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(gt=0, le=MAX_VALID_DAYS, allow_inf_nan=False)])
+_ROUNDS: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=100_000)])
