@@ -78,7 +78,7 @@ def join(token: str, path: Path) -> Joined:
         identity = make_keys(folder)
         answer = _ask_to_join(invitation, identity, folder, ca)
         folder.ca.write_text(ca, encoding="ascii")
-        pinned = _pin(invitation, answer)
+        pinned = pin(invitation, answer)
         save_pinned(folder, pinned)
         folder.settings.write_text(DEFAULT_NODE_TOML, encoding="utf-8")
     return Joined(pinned, identity.fingerprint)
@@ -219,14 +219,19 @@ def _authority(invitation: Invitation) -> str:
     return ca
 
 
-def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder, ca: str) -> JoinAnswer:
+def join_request(invitation: Invitation, identity: Identity, folder: NodeFolder) -> JoinRequest:
+    """What a new node says to use its invitation; its own signature proves that it holds its key."""
     request = JoinRequest(
         secret=invitation.secret,
         identity_key=identity.public_key.hex(),
         supernode_key=folder.supernode_public_key.read_text(encoding="ascii").strip(),
         signature="0" * 128,
     )
-    signed = request.model_copy(update={"signature": identity.sign(JOIN_DOMAIN, join_bytes(request)).hex()})
+    return request.model_copy(update={"signature": identity.sign(JOIN_DOMAIN, join_bytes(request)).hex()})
+
+
+def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder, ca: str) -> JoinAnswer:
+    signed = join_request(invitation, identity, folder)
     answer = send_unsigned(invitation.address, ca, "POST", "/join", signed.model_dump_json().encode())
     try:
         return JoinAnswer.model_validate_json(_dumps(answer))
@@ -234,7 +239,7 @@ def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder,
         raise LinkError("the coordinator's answer to joining cannot be read. Is it of the same version?") from error
 
 
-def _pin(invitation: Invitation, answer: JoinAnswer) -> Pinned:
+def pin(invitation: Invitation, answer: JoinAnswer) -> Pinned:
     """What is kept; the coordinator must hold the key whose fingerprint the token pins, and keep its word."""
     found = fingerprint(bytes.fromhex(answer.coordinator_key))
     if found != invitation.coordinator:

@@ -16,11 +16,11 @@ from clients.scores import evaluate
 from clients.sendable import shared_seed
 from clients.updates import train_on_people, train_on_public
 from federation import codecs, wire, workloads
-from federation.errors import PacelineError, Refusal, Refused, WireError, WorkloadError
+from federation.errors import PacelineError, Refusal, Refused, WireError
 from federation.manifest import Manifest, parse
 from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest
 from federation.roles import Role, Step, training_step
-from federation.workload import Weights, Workload, flatten, source_digest, unflatten
+from federation.workload import Weights, flatten, unflatten
 
 __all__ = ["Node", "answer", "open_node"]
 
@@ -86,7 +86,7 @@ def _verify(node: Node, question: Question, payload: bytes) -> Agreed:
         )
     step = _step(question, node.pinned.role)
     admission = admit(node.policy(), manifest, node.pinned.party, node.pinned.role, step)
-    return Agreed(question, payload, manifest, _installed(manifest), admission)
+    return Agreed(question, payload, manifest, workloads.agreed(manifest), admission)
 
 
 def _accepted(node: Node, question: Question) -> Manifest:
@@ -101,18 +101,6 @@ def _accepted(node: Node, question: Question) -> Manifest:
     if manifest.digest() != question.task:
         raise Refused(Refusal.BAD_MESSAGE, "the stored task is not the one that was accepted; accept it again.")
     return manifest
-
-
-def _installed(manifest: Manifest) -> Workload:
-    """The workload that this node installed itself, if it is the one agreed upon byte by byte."""
-    workload = workloads.find(manifest.workload.name)
-    found = source_digest(workload)
-    if found != manifest.workload.digest:
-        raise WorkloadError(
-            f"workload {workload.name} here has digest {found[:12]}; the task needs {manifest.workload.digest[:12]}. "
-            "Install the version of paceline that the task was signed for."
-        )
-    return workload
 
 
 def _step(question: Question, role: Role) -> Step:

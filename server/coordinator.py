@@ -10,11 +10,10 @@ from pathlib import Path
 from safetensors.torch import load, save
 
 from federation import codecs, workloads
-from federation.errors import WorkloadError
 from federation.ids import TaskDigest
 from federation.manifest import Manifest
 from federation.signing import Identity
-from federation.workload import Vector, Weights, Workload, flatten, source_digest
+from federation.workload import Vector, Weights, Workload, flatten
 from server.settings import ServerFolder
 from server.store import ServerStore, open_store
 
@@ -53,14 +52,7 @@ class Run:
 
 def run_of(manifest: Manifest) -> Run:
     """`manifest` with its workload, or `WorkloadError` if another version is installed than was signed."""
-    workload = workloads.find(manifest.workload.name)
-    found = source_digest(workload)
-    if found != manifest.workload.digest:
-        raise WorkloadError(
-            f"workload {workload.name} here has digest {found[:12]}; task {manifest.name} needs "
-            f"{manifest.workload.digest[:12]}. Install the version of paceline that the task was signed for."
-        )
-    return Run(manifest, manifest.digest(), workload)
+    return Run(manifest, manifest.digest(), workloads.agreed(manifest))
 
 
 @dataclass(frozen=True)

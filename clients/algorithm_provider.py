@@ -1,0 +1,35 @@
+"""What an algorithm provider alone does: first weights and updates from synthetic rows, never from people."""
+
+import torch
+
+from clients.training import party_update
+from federation.manifest import TrainingTerms
+from federation.schema import Rows
+from federation.workload import Workload, trained_names, unflatten
+
+ROWS_PER_INVENTED_PERSON = 20
+ONE_PERSON = 1
+"""There is always somebody to invent, even for a task that names no number of public people."""
+
+
+def initial_weights(workload: Workload, terms: TrainingTerms) -> dict[str, torch.Tensor]:
+    """The workload's weights for the task's seed, trained for `pretrain_epochs` on synthetic rows if it has any.
+
+    The same task gives the same weights, so that everybody can check that no person's row went in.
+    """
+    weights = workload.initial(terms.seed)
+    if not terms.pretrain_epochs:
+        return weights
+    rows = public_rows(workload, terms)
+    pretraining = terms.model_copy(update={"local_epochs": terms.pretrain_epochs})
+    for phase in workload.phases:
+        names = trained_names(weights, phase)
+        update = party_update(workload, phase, weights, names, rows, pretraining, terms.seed)
+        moved = torch.cat([weights[name].ravel() for name in sorted(names)]) + update
+        weights = unflatten(moved.numpy(), weights, sorted(names))
+    return weights
+
+
+def public_rows(workload: Workload, terms: TrainingTerms) -> Rows:
+    """The task's synthetic people, the same for everybody who knows the task."""
+    return workload.invent(terms.seed, max(ONE_PERSON, terms.public_people), ROWS_PER_INVENTED_PERSON)

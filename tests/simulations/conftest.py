@@ -1,0 +1,85 @@
+"""A small federation in one process, on synthetic recordings."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from clients.policy import Policy
+from federation.consent import Purpose
+from federation.ids import PartyId
+from federation.roles import Role
+from federation.schema import Rows
+from federation.workloads import find
+from simulations.parties import Cast, Federation, agree, gather
+from simulations.seeded import SeededSource
+
+WORKLOAD = "running_pace"
+LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
+GENEROUS = Policy(
+    purposes=(Purpose.TRAIN_MOTION_MODELS,),
+    workloads=(WORKLOAD,),
+    max_epsilon=20.0,
+    delta=1e-3,
+    max_epsilon_per_task=20.0,
+    min_parties=2,
+    min_people=1,
+    allow_unprotected=("plain",),
+    allow_published_scores=True,
+)
+TRAINING = {"learning_rate": 0.05, "local_steps": 2, "batch_rows": 16, "public_weight": 1.0, "public_people": 4}
+PRIVATE = {
+    "unit": "person",
+    "sampling_rate": 1.0,
+    "noise_multiplier": 2.0,
+    "clip": 0.5,
+    "rows_per_person": 4,
+    "max_attempts": 5,
+    "delta": 1e-3,
+}
+
+
+def people(seed: int, count: int = 6) -> Rows:
+    return find(WORKLOAD).invent(seed, count, 2)
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Federation:
+    cast = (
+        Cast(LAB, Role.DATA_PROVIDER, people(1)),
+        Cast(ARCHIVE, Role.DATA_PROVIDER, people(2)),
+        Cast(COACH, Role.TRAINER, people(3, 2), people(4, 3)),
+        Cast(ALGO, Role.ALGORITHM_PROVIDER),
+    )
+    return gather(tmp_path, WORKLOAD, cast, GENEROUS, SeededSource(1))
+
+
+@pytest.fixture
+def launch(federation: Federation, tmp_path: Path) -> Callable[..., str]:
+    """Agree on a task; keyword arguments replace top-level parts of it."""
+
+    def agreed(**changes: object) -> str:
+        task = {
+            "name": "private",
+            "title": "A test",
+            "workload": WORKLOAD,
+            "purpose": "train-motion-models",
+            "rounds": 3,
+            "round_deadline_s": 30.0,
+            "privacy": PRIVATE,
+            "training": TRAINING,
+            "exchange": {"min_parties": 2},
+            "evaluation": {"disclosure": "published"},
+            "cohort": [
+                {"party": LAB, "people": 6},
+                {"party": ARCHIVE, "people": 6},
+                {"party": COACH, "people": 2},
+                {"party": ALGO},
+            ],
+        } | changes
+        path = tmp_path / "task.toml"
+        path.write_text(tomli_w.dumps(task), "utf-8")
+        return agree(federation, path)
+
+    return agreed
