@@ -151,7 +151,7 @@ def _tightened(binding: float, cost: SampledGaussian, steps: int, delta: float, 
 
 @lru_cache(maxsize=4096)
 def _curve(cost: SampledGaussian) -> Curve:
-    """RDP of one charge, read-only."""
+    """RDP of one charge, (orders,); shared, so it is never handed out."""
     from dp_accounting.rdp import rdp_privacy_accountant
 
     with _without_notes():
@@ -162,7 +162,6 @@ def _curve(cost: SampledGaussian) -> Curve:
         raise TermsError(f"no RDP could be computed for {cost}; choose terms that are less extreme.")
     # RDP rises with the order, so a bound at a higher order holds at a lower one, where the series may not converge.
     curve: Curve = np.maximum(0.0, np.minimum.accumulate(np.asarray(found, dtype=np.float64)[::-1])[::-1])
-    curve.setflags(write=False)
     return curve
 
 
