@@ -1,7 +1,6 @@
 """What a joining party and the coordinator say over HTTP: the invitation token and the bytes that are signed."""
 
 import base64
-import binascii
 import hashlib
 from datetime import datetime
 from typing import Annotated, Any
@@ -79,7 +78,7 @@ def decode_token(token: str) -> Invitation:
     encoded = text.removeprefix(TOKEN_PREFIX)
     try:
         data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise EnrolmentError(_DAMAGED) from error
     body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     if _checksum(body) != checksum:
