@@ -1,0 +1,123 @@
+"""What happens before anything is trained: the same commands, in the same order, that real partners type."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from federation.roles import Role
+from simulations.demo import consents
+from simulations.demo.cast import CAST, PEOPLE, Party
+from simulations.demo.files import Delivery, deliver
+from simulations.demo.scene import Scene, free_ports, side_by_side, wait_for_port
+
+START_S = 60.0
+PURPOSE = "train-motion-models"
+UNPROTECTED = ("watch", "runners")
+"""Tasks without differential privacy; every party has to allow each by name."""
+TASKS = ("watch", "watch-private", "runners", "runners-private")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the opening acts leave behind for the report."""
+
+    deliveries: tuple[Delivery, ...]
+    imports: tuple[dict[str, Any], ...]
+    joined: dict[str, dict[str, Any]]
+    consents: tuple[consents.Recorded, ...]
+    tasks: dict[str, dict[str, Any]]
+
+
+def open_federation(scene: Scene) -> Opened:
+    """From nothing to five parties that have accepted four contracts and wait for the first question."""
+    with scene.act("The coordinator makes its authority and opens its port"):
+        start_coordinator(scene)
+    with scene.act("Five parties join with one-time tokens"):
+        joined = dict(zip((party.party for party in CAST), side_by_side(lambda p: join(scene, p), CAST), strict=True))
+    with scene.act("Each party imports its recordings"):
+        deliveries = tuple(deliver(scene.out / "files"))
+        imports = tuple(side_by_side(lambda delivery: import_file(scene, delivery), deliveries))
+    with scene.act("Each person's consent is recorded"):
+        said = side_by_side(lambda party: consents.record(scene, party, deliveries), PEOPLE)
+    with scene.act("Four contracts are written, signed, read and accepted"):
+        tasks = {name: contract(scene, name) for name in TASKS}
+        side_by_side(lambda party: decide(scene, party), CAST)
+    with scene.act("The nodes start"):
+        for party in CAST:
+            scene.shell.start(party.party, "node", "up", "--dir", scene.node(party.party))
+    return Opened(deliveries, imports, joined, tuple(item for each in said for item in each), tasks)
+
+
+def start_coordinator(scene: Scene) -> None:
+    """`server init` with free ports, then `server up`."""
+    port, private_port = free_ports(2)
+    scene.shell.run(
+        "server",
+        "init",
+        "--name",
+        "Demo Federation",
+        "--dir",
+        scene.coordinator,
+        "--port",
+        str(port),
+        "--private-port",
+        str(private_port),
+    )
+    scene.shell.start("coordinator", "server", "up", "--dir", scene.coordinator)
+    wait_for_port(port, START_S, scene.shell.require_running)
+
+
+def join(scene: Scene, party: Party) -> dict[str, Any]:
+    """The coordinator invites, the party joins with the line that it was sent."""
+    invited = scene.shell.json(
+        "server", "invite", "--role", party.role, "--name", party.name, "--dir", scene.coordinator
+    )
+    return dict(scene.shell.json("node", "join", invited["token"], "--dir", scene.node(party.party)))
+
+
+def import_file(scene: Scene, delivery: Delivery) -> dict[str, Any]:
+    """One file into the node of its party."""
+    held_out = ("--held-out",) if delivery.held_out else ()
+    return dict(
+        scene.shell.json(
+            "node",
+            "import",
+            delivery.file,
+            "--workload",
+            delivery.workload,
+            "--mapping",
+            delivery.mapping,
+            *held_out,
+            "--dir",
+            scene.node(delivery.party.party),
+        )
+    )
+
+
+def contract(scene: Scene, name: str) -> dict[str, Any]:
+    """Written and signed by the coordinator, then signed by the algorithm provider from its own node."""
+    source = Path(str(files("simulations") / "tasks" / f"{name}.toml"))
+    written = scene.shell.json("task", "new", source, "--dir", scene.coordinator)
+    scene.shell.run("task", "sign", name, "--dir", scene.coordinator)
+    author = next(party for party in CAST if party.role is Role.ALGORITHM_PROVIDER)
+    scene.shell.run("task", "sign", name, "--dir", scene.node(author.party))
+    return dict(written)
+
+
+def decide(scene: Scene, party: Party) -> None:
+    """The owner is refused by the own policy first, then allows what it means to allow, and accepts."""
+    node = scene.node(party.party)
+    refused = scene.shell.run("node", "accept", TASKS[0], "--dir", node, expect=1)
+    scene.refusals.append({"party": party.party, "asked": f"node accept {TASKS[0]}", "said": refused.errors.strip()})
+    unprotected = [word for task in UNPROTECTED for word in ("--unprotected", task)]
+    workloads = [word for name in ("exercise_recognition", "running_pace") for word in ("--workload", name)]
+    scene.shell.run("node", "allow", *workloads, "--purpose", PURPOSE, *unprotected, *_numbers(party), "--dir", node)
+    for task in TASKS:
+        scene.shell.run("node", "accept", task, "--dir", node)
+
+
+def _numbers(party: Party) -> list[str]:
+    """Caps per person, and the smallest number of people: the trainer has one watch person to train on."""
+    words = ["--max-epsilon", "10", "--max-epsilon-per-task", "8.1", "--delta", "1e-3", "--min-people", "1"]
+    return [*words, "--published-scores"] if party.role is Role.TRAINER else words
