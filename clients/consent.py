@@ -6,9 +6,9 @@ made until they end; for people below the age of consent only a guardian can giv
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,42 +16,15 @@ import rfc8785
 from pyroaring import BitMap
 
 from clients.permissions import ConsentIndex
+from clients.statements import ConsentStatement, Judge
 from clients.store import ConsentEvent, NodeStore, audit_log, consent_log, registry
 from clients.store.database import Transaction
 from clients.store.moments import FOREVER, to_micros
-from clients.store.tables import GUARDED
-from federation.consent import AGE_OF_CONSENT_YEARS, PERMITTING, Actor, ConsentState, Purpose
-from federation.errors import Refusal, Refused
+from federation.consent import AGE_OF_CONSENT_YEARS, PERMITTING, ConsentState, Purpose
+from federation.errors import Refused
 from federation.ids import PersonNumber, TaskDigest
 
-CLOCK_TOLERANCE = timedelta(seconds=60)
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsentStatement:
-    """What a person (or a guardian) said on a purpose at a moment.
-
-    A permitting statement needs `born` (kept erasably, once is enough) or `adult`: of an unknown age only a guardian
-    may permit. It holds from `valid_from` (default: `at`) until `valid_until` (default: until another statement).
-    `evidence` says where the proof is; the log keeps a salted hash of it, the text is erasable.
-    """
-
-    person: PersonNumber
-    purpose: Purpose
-    state: ConsentState
-    actor: Actor = Actor.PERSON
-    at: datetime
-    notice_version: str
-    born: date | None = None
-    adult: bool = False
-    valid_from: datetime | None = None
-    valid_until: datetime | None = None
-    evidence: str = ""
-
-    def __post_init__(self) -> None:
-        for moment in (self.at, self.valid_from or self.at, self.valid_until or self.at):
-            to_micros(moment)
 
 
 @dataclass(frozen=True)
@@ -74,25 +47,42 @@ def record_all(
 ) -> None:
     """Append all statements, or `Refused` and none."""
     with store.transaction() as tx, store.identities.transaction() as ids:
-        index = _followed(store, tx)
-        people = {statement.person for statement in statements}
-        births = registry.births(ids, people)
-        _require_known(registry.known(tx, people), statements)
-        _require_order(index, statements, store.clock())
+        judge = _judge(store, tx, ids, statements, age_of_consent_years)
         rows: list[Row] = []
         for statement in statements:
-            if _learn_birth(births, statement, age_of_consent_years):
-                rows += _ended(index, statement.person, False, ConsentState.INVALIDATED, statement.at)
+            if judge.learn(statement):
+                claimed = judge.claimed_too_young(statement.person)
+                rows += _ended(statement.person, claimed, ConsentState.INVALIDATED, statement.at)
+        for statement in statements:
+            of_age_years = judge.take(statement)
             proof = registry.new_evidence(statement.person, statement.evidence)
             registry.add_evidence(ids, proof)
-            rows.append(_row(statement, births.get(statement.person), age_of_consent_years, proof.commitment))
-        registry.set_births(ids, births)
+            rows.append(_row(statement, of_age_years, proof.commitment))
+        registry.set_births(ids, judge.births)
         _write(store, tx, rows)
+
+
+def problems(
+    store: NodeStore, statements: Sequence[ConsentStatement], newcomers: BitMap, age_of_consent_years: int
+) -> dict[int, str]:
+    """What is wrong with which of `statements`, writing nothing; `newcomers` count as known."""
+    found: dict[int, str] = {}
+    with store.reading() as tx, store.identities.reading() as ids:
+        judge = _judge(store, tx, ids, statements, age_of_consent_years)
+        judge.known.update(newcomers)
+        for look in (judge.learn, judge.take):
+            for place, statement in enumerate(statements):
+                try:
+                    look(statement)
+                except Refused as error:
+                    found.setdefault(place, str(error))
+    return found
 
 
 def end_all(store: NodeStore, tx: Transaction, person: PersonNumber, at: datetime) -> None:
     """Withdraw every purpose that a person permits, within the caller's transaction."""
-    _write(store, tx, _ended(_followed(store, tx), person, True, ConsentState.WITHDRAWN, at))
+    permitted_now = _followed(store, tx).permitted_purposes(person)
+    _write(store, tx, _ended(person, permitted_now, ConsentState.WITHDRAWN, at))
 
 
 def eligible(
@@ -142,52 +132,23 @@ def _permitting(store: NodeStore, purpose: Purpose, at: datetime, age_of_consent
         return _followed(store, tx).permitting(purpose, to_micros(at), age_of_consent_years)
 
 
-def _require_known(known: BitMap, statements: Sequence[ConsentStatement]) -> None:
-    for statement in statements:
-        if statement.person not in known:
-            raise _refused(statement, "this node knows no such person (or they were erased); import their data first")
+def _judge(
+    store: NodeStore, tx: Transaction, ids: Transaction, statements: Sequence[ConsentStatement], years: int
+) -> Judge:
+    people = {statement.person for statement in statements}
+    known, births = registry.known(tx, people), registry.births(ids, people)
+    return Judge(_followed(store, tx), known, births, store.clock(), years)
 
 
-def _require_order(index: ConsentIndex, statements: Sequence[ConsentStatement], now: datetime) -> None:
-    """An old form that is typed in late must not undo a withdrawal that was made after it."""
-    latest: dict[tuple[PersonNumber, Purpose], int] = {}
-    for statement in statements:
-        key = (statement.person, statement.purpose)
-        before = latest.get(key, index.latest_at(*key))
-        latest[key] = to_micros(statement.at)
-        if statement.state in PERMITTING and latest[key] < before:
-            raise _refused(statement, f"it was made at {statement.at}, before one that is recorded already")
-        if statement.at > now + CLOCK_TOLERANCE:
-            raise _refused(statement, f"it was made at {statement.at}, which is in the future; check the clock")
-
-
-def _learn_birth(births: dict[PersonNumber, date], statement: ConsentStatement, age_of_consent_years: int) -> bool:
-    """Take `born` into `births`; whether that shows somebody to be a minor of whom it was not known."""
-    before = births.get(statement.person)
-    if statement.born is None or statement.born == before:
-        return False
-    if before is not None:
-        raise _refused(statement, "it names another date of birth than the one recorded; find out which is right")
-    births[statement.person] = statement.born
-    return not _of_age(statement.born, statement.at, age_of_consent_years)
-
-
-def _of_age(born: date, at: datetime, years: int) -> bool:
-    day = at.date()
-    return day.year - born.year - ((day.month, day.day) < (born.month, born.day)) >= years
-
-
-def _row(statement: ConsentStatement, born: date | None, age_of_consent_years: int, evidence: str) -> Row:
+def _row(statement: ConsentStatement, of_age_years: int, evidence: str) -> Row:
     permits = statement.state in PERMITTING
     start = max(statement.at, statement.valid_from or statement.at)
-    if statement.valid_until is not None and statement.valid_until <= (statement.valid_from or statement.at):
-        raise _refused(statement, f"it ends at {statement.valid_until}, before it begins")
     return {
         "person": statement.person,
         "purpose": statement.purpose.value,
         "state": statement.state.value,
         "actor": statement.actor.value,
-        "of_age_years": _established_age(statement, born, age_of_consent_years) if permits else 0,
+        "of_age_years": of_age_years,
         "notice_version": statement.notice_version,
         "at": to_micros(statement.at),
         "counts_from": to_micros(start) if permits else 0,
@@ -196,29 +157,11 @@ def _row(statement: ConsentStatement, born: date | None, age_of_consent_years: i
     }
 
 
-def _established_age(statement: ConsentStatement, born: date | None, age_of_consent_years: int) -> int:
-    """The limit of age that was checked, or `GUARDED`; `Refused` if this actor may not permit for this person."""
-    adult = statement.adult if born is None else _of_age(born, statement.at, age_of_consent_years)
-    if statement.actor is Actor.GUARDIAN:
-        if adult:
-            raise _refused(statement, "the person is of age: nobody else can permit for them")
-        return GUARDED
-    if born is not None and not adult:
-        raise _refused(statement, f"the person is under {age_of_consent_years}: a guardian has to state it")
-    if not adult:
-        raise _refused(statement, "the person's age is unknown: give the date of birth, or state that they are adult")
-    return age_of_consent_years
-
-
-def _ended(
-    index: ConsentIndex, person: PersonNumber, by_guardian: bool, state: ConsentState, at: datetime
-) -> list[Row]:
-    """Statements that end what a person permits; `by_guardian`: also what a guardian permitted."""
-    ended = [
-        ConsentStatement(person=person, purpose=purpose, state=state, at=at, notice_version="")
-        for purpose in index.permitted_purposes(person, by_guardian)
+def _ended(person: PersonNumber, purposes: Iterable[Purpose], state: ConsentState, at: datetime) -> list[Row]:
+    return [
+        _row(ConsentStatement(person=person, purpose=purpose, state=state, at=at, notice_version=""), 0, "")
+        for purpose in purposes
     ]
-    return [_row(statement, None, AGE_OF_CONSENT_YEARS, "") for statement in ended]
 
 
 def _write(store: NodeStore, tx: Transaction, rows: Sequence[Row]) -> None:
@@ -227,10 +170,3 @@ def _write(store: NodeStore, tx: Transaction, rows: Sequence[Row]) -> None:
     if rows:
         sequence, chained = consent_log.last(tx)
         audit_log.append(tx, "consent", {"events": len(rows), "last": sequence, "hash": chained}, now)
-
-
-def _refused(statement: ConsentStatement, why: str) -> Refused:
-    return Refused(
-        Refusal.NO_CONSENT,
-        f"the statement {statement.state} on {statement.purpose} by person {statement.person} was not recorded: {why}.",
-    )

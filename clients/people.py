@@ -33,8 +33,7 @@ def person_numbers(store: NodeStore, external_ids: Iterable[str]) -> dict[str, P
     with store.transaction() as tx:
         with store.identities.transaction() as ids:
             found = _numbers(tx, ids, sorted(set(wanted.values())))
-            tags = registry.remembered(ids)
-            spent = {name: tags.get(registry.budget_tag(ids, name)) for name in found} if tags else {}
+            spent = registry.remembered(ids, list(found))
         present = registry.known(tx, found.values())
         new = {name: number for name, number in found.items() if number not in present}
         registry.add_people(tx, sorted(new.values()), to_micros(store.clock()))
@@ -48,11 +47,21 @@ def person_numbers(store: NodeStore, external_ids: Iterable[str]) -> dict[str, P
 
 def find_person(store: NodeStore, external_id: str) -> PersonNumber:
     """The number of a person who is known here, or `SchemaError`."""
+    known = known_numbers(store, [external_id])
+    if external_id not in known:
+        raise SchemaError(f"nobody is called {external_id!r} here; check the spelling, or import their data first.")
+    return known[external_id]
+
+
+def known_numbers(store: NodeStore, external_ids: Iterable[str]) -> dict[str, PersonNumber]:
+    """The numbers of those who are known here; makes none."""
+    wanted = {external_id: _normal(external_id) for external_id in external_ids}
     with store.reading() as tx, store.identities.reading() as ids:
-        number = registry.number_of(ids, registry.pseudonym(ids, _normal(external_id)))
-        if number is None or number not in registry.known(tx, [number]):
-            raise SchemaError(f"nobody is called {external_id!r} here; check the spelling, or import their data first.")
-        return PersonNumber(number)
+        pseudonyms = registry.pseudonyms(ids, sorted(set(wanted.values())))
+        numbers = registry.numbers_of(ids, pseudonyms.values())
+        present = registry.known(tx, numbers.values())
+    found = {external_id: numbers.get(pseudonyms[name]) for external_id, name in wanted.items()}
+    return {name: PersonNumber(number) for name, number in found.items() if number is not None and number in present}
 
 
 def external_id(store: NodeStore, person: PersonNumber) -> str:
@@ -80,29 +89,33 @@ def forget(store: NodeStore, person: PersonNumber, at: datetime) -> None:
     with store.transaction() as tx:
         consent.end_all(store, tx, person, at)
         registry.mark_forgotten(tx, person, to_micros(at))
+        registry.set_erasure_due(tx, True)
         audit_log.append(tx, "erased", {"person": person}, to_micros(at))
     _finish_erasures(store)
 
 
 def _finish_erasures(store: NodeStore) -> None:
-    """Delete identities of forgotten people; also after a crash between the two databases."""
+    """Delete identities of forgotten people for good; taken up again after a crash or a locked file."""
     with store.reading() as tx, store.identities.reading() as ids:
+        if not registry.erasure_is_due(tx):
+            return
         left = [(number, registry.identity(ids, number)) for number in registry.forgotten(tx)]
         erased = [(PersonNumber(number), row.external_id) for number, row in left if row is not None]
     for number, name in erased:
         curve = budget.spent(store, number)
         with store.identities.transaction() as ids:
             if curve.any():
-                registry.remember(ids, registry.budget_tag(ids, name), json.dumps(curve.tolist()))
+                registry.remember(ids, name, json.dumps(curve.tolist()))
             registry.erase(ids, number)
-    if erased:
-        store.identities.scrub()
+    store.identities.scrub()
+    with store.transaction() as tx:
+        registry.set_erasure_due(tx, False)
 
 
 def _numbers(tx: Transaction, ids: Transaction, names: list[str]) -> dict[str, int]:
     """Numbers of normal identifiers; new ones are above all that either database has ever given."""
-    pseudonyms = {name: registry.pseudonym(ids, name) for name in names}
-    known = registry.by_pseudonym(ids)
+    pseudonyms = registry.pseudonyms(ids, names)
+    known = registry.numbers_of(ids, pseudonyms.values())
     following = max(registry.highest(tx), registry.highest_identity(ids)) + 1
     found: dict[str, int] = {}
     new: list[tuple[int, str, str]] = []

@@ -15,7 +15,9 @@ from federation.errors import StoreError
 from federation.ids import GENESIS, LedgerHead
 from privacy.accounting import ORDERS, Curve, SampledGaussian, epsilon_from_rdp, rdp
 
-Cost = SampledGaussian | ledger.Carried
+Cost = SampledGaussian | tuple[float, ...]
+"""A charge, or the curve that a returning person brought along."""
+
 History = frozenset[tuple[Cost, int]]
 """How often each cost was charged; the order does not matter to what it adds up to."""
 
@@ -79,7 +81,7 @@ class SpendIndex:
 
     def _apply(self, entry: ledger.Entry) -> None:
         charge = entry.charge
-        cost = charge if isinstance(charge, ledger.Carried) else SampledGaussian(*_terms(charge))
+        cost = charge.curve if isinstance(charge, ledger.Carried) else SampledGaussian(*_terms(charge))
         numbers = _numbers(charge.people)
         if len(numbers):
             self._grow(int(numbers[-1]) + 1)
@@ -130,9 +132,9 @@ def _terms(charge: ledger.Reserved) -> tuple[float, float]:
 def _curve(cost: Cost, count: int) -> Curve:
     if isinstance(cost, SampledGaussian):
         return rdp(cost, count)
-    if len(cost.curve) != len(ORDERS):
+    if len(cost) != len(ORDERS):
         raise StoreError(
-            f"the ledger carries a curve of {len(cost.curve)} orders; this Paceline accounts with {len(ORDERS)}. "
+            f"the ledger carries a curve of {len(cost)} orders; this Paceline accounts with {len(ORDERS)}. "
             "Install the version that wrote it."
         )
-    return np.asarray(cost.curve) * count
+    return np.asarray(cost) * count

@@ -5,16 +5,18 @@ import hmac
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
+from typing import TypeVar
 
 from pyroaring import BitMap
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, func, select
 
 from clients.store.identity_tables import EvidenceRow, IdentityRow, IdentitySecretRow, RememberedRow
-from clients.store.tables import PersonRow
+from clients.store.tables import PersonRow, SettingRow
 from federation.ids import PersonNumber
 
 PORTION = 10_000
+Value = TypeVar("Value", int, str)
 
 
 def numbers(tx: Session) -> BitMap:
@@ -67,14 +69,30 @@ def highest_identity(ids: Session) -> int:
     return int(ids.exec(select(func.coalesce(func.max(IdentityRow.number), -1))).one())
 
 
-def by_pseudonym(ids: Session) -> dict[str, int]:
-    """Number of every pseudonym (identities.sqlite)."""
-    return {row[0]: row[1] for row in ids.connection().execute(select(IdentityRow.pseudonym, IdentityRow.number))}
+def erasure_is_due(tx: Session) -> bool:
+    """Whether somebody was forgotten whose identity may still be on the disk (node.sqlite)."""
+    row = tx.get(SettingRow, "erasure")
+    return row is not None and row.value == "due"
 
 
-def number_of(ids: Session, pseudonym: str) -> int | None:
-    """Number of one pseudonym (identities.sqlite)."""
-    return ids.exec(select(IdentityRow.number).where(IdentityRow.pseudonym == pseudonym)).first()
+def set_erasure_due(tx: Session, due: bool) -> None:
+    """Remember that identities are to be deleted, or that this is done (node.sqlite)."""
+    tx.merge(SettingRow(name="erasure", value="due" if due else "done"))
+    tx.flush()
+
+
+def pseudonyms(ids: Session, external_ids: Sequence[str]) -> dict[str, str]:
+    """HMAC-SHA256 of external identifiers under this node's key, hexadecimal."""
+    return _tags(ids, "pseudonyms", external_ids)
+
+
+def numbers_of(ids: Session, pseudonyms: Collection[str]) -> dict[str, int]:
+    """Numbers of those of `pseudonyms` that are known (identities.sqlite)."""
+    query = select(IdentityRow.pseudonym, IdentityRow.number)
+    found: dict[str, int] = {}
+    for some in _portions(pseudonyms):
+        found.update(ids.exec(query.where(col(IdentityRow.pseudonym).in_(some))).all())
+    return found
 
 
 def add_identities(ids: Session, new: Sequence[tuple[int, str, str]]) -> None:
@@ -141,33 +159,25 @@ def erase(ids: Session, number: int) -> None:
     ids.flush()
 
 
-def remember(ids: Session, tag: str, curve: str) -> None:
-    """Keep what an erased person has spent, and nothing else of them."""
-    ids.merge(RememberedRow(tag=tag, curve=curve))
+def remember(ids: Session, external_id: str, curve: str) -> None:
+    """Keep what an erased person has spent, under a key that recognises only who comes back, and nothing else."""
+    ids.merge(RememberedRow(tag=_tags(ids, "budget", [external_id])[external_id], curve=curve))
     ids.flush()
 
 
-def remembered(ids: Session) -> dict[str, str]:
-    """Spent curves of erased people by tag."""
-    return {row.tag: row.curve for row in ids.exec(select(RememberedRow))}
+def remembered(ids: Session, external_ids: Sequence[str]) -> dict[str, str]:
+    """What those of `external_ids` had spent who were erased and come back."""
+    kept = {row.tag: row.curve for row in ids.exec(select(RememberedRow))}
+    tags = _tags(ids, "budget", external_ids) if kept else {}
+    return {external_id: kept[tag] for external_id, tag in tags.items() if tag in kept}
 
 
-def pseudonym(ids: Session, external_id: str) -> str:
-    """HMAC-SHA256 of an external identifier under this node's key, hexadecimal."""
-    return _tag(ids, "pseudonyms", external_id)
-
-
-def budget_tag(ids: Session, external_id: str) -> str:
-    """HMAC-SHA256 of an external identifier under the budget key: recognises nobody but who comes back."""
-    return _tag(ids, "budget", external_id)
-
-
-def _tag(ids: Session, key: str, external_id: str) -> str:
+def _tags(ids: Session, key: str, external_ids: Sequence[str]) -> dict[str, str]:
     secret = bytes.fromhex(ids.get_one(IdentitySecretRow, key).key)
-    return hmac.new(secret, external_id.encode(), hashlib.sha256).hexdigest()
+    return {name: hmac.new(secret, name.encode(), hashlib.sha256).hexdigest() for name in external_ids}
 
 
-def _portions(people: Collection[int]) -> Iterator[list[int]]:
-    """`people` in portions that fit into one statement."""
-    numbers = sorted(people)
-    return (numbers[start : start + PORTION] for start in range(0, len(numbers), PORTION))
+def _portions(values: Collection[Value]) -> Iterator[list[Value]]:
+    """`values` in portions that fit into one statement."""
+    listed = list(values)
+    return (listed[start : start + PORTION] for start in range(0, len(listed), PORTION))
