@@ -86,9 +86,9 @@ def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
         issued_at = store.clock().replace(microsecond=0)
         filled = words | {
             "workload": _pin(words.get("workload")),
+            "cohort": _cohort(store, words.get("cohort")),
             "privacy": _privacy(words.get("privacy"), rounds),
             "evaluation": _evaluation(words.get("evaluation"), rounds),
-            "cohort": _cohort(store, words.get("cohort")),
             "coordinator": Identity.load(folder.identity_key).fingerprint,
             "issued_at": issued_at,
             "expires_at": issued_at + timedelta(days=valid_days),

