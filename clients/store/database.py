@@ -116,6 +116,7 @@ def _create(path: Path, layout: Layout) -> None:
         _write_schema(new, layout)
         with suppress(FileExistsError):  # another process was faster; its file is as good
             os.link(new, path)
+        _persist_name(path)
     except OSError as error:
         raise StoreError(f"{path.name} cannot be made in {path.parent}: {error.strerror}. Check the disk.") from error
     finally:
@@ -123,11 +124,21 @@ def _create(path: Path, layout: Layout) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def _persist_name(path: Path) -> None:
+    """A file whose name is lost when the power fails would come back as an empty ledger."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def _write_schema(new: Path, layout: Layout) -> None:
     engine = create_engine(f"sqlite:///{new}")
     with engine.connect() as connection:
         # The mode is stored in the file: set before a second process can see it, else "database is locked".
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        connection.exec_driver_sql("BEGIN")
         layout.metadata.create_all(connection)
         for trigger in layout.triggers:
             connection.exec_driver_sql(trigger)
