@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from federation.errors import WorkloadError
 from federation.manifest import TrainingTerms
@@ -149,18 +149,24 @@ def _updates(
 ) -> torch.Tensor:
     """Updates of a chunk, (people, parameters), from fields (people, K, …) and the mask `real` (people, K)."""
     training, seed = terms
-    fixed = {name: tensor for name, tensor in weights.items() if name not in names}
+    fixed = {name: tensor.detach() for name, tensor in weights.items() if name not in names}
+    share = real / real.sum(dim=1, keepdim=True)
 
-    def loss(moved: Weights, own: Mapping[str, torch.Tensor], real: torch.Tensor, seed: int) -> torch.Tensor:
-        per_row = phase.loss({**fixed, **moved}, own, seed)
-        return torch.where(real, per_row, torch.zeros_like(per_row)).sum() / real.sum()
+    def loss(moved: Weights, own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int) -> torch.Tensor:
+        return (phase.loss({**fixed, **moved}, own, seed) * share).sum()
 
-    local = {name: weights[name] for name in names}
+    # Each person moves a copy of the weights, so the slope of the sum of their losses holds each one's own. The plain
+    # backward pass over the batched forward one is a quarter faster than vmap(grad), which adds up out of place.
+    losses = vmap(loss, in_dims=(0, 0, 0, None))
+    sizes = [weights[name].numel() for name in names]
+    updates = torch.zeros(len(real), sum(sizes), dtype=torch.float32)
     for step in range(training.local_steps):
-        shared = 0 if step else None
-        slopes = vmap(grad(loss), in_dims=(shared, 0, 0, None))(local, fields, real, seed + step)
-        local = {name: local[name] - training.learning_rate * slopes[name] for name in names}
-    return torch.cat([(local[name] - weights[name]).flatten(1) for name in names], dim=1)
+        parts = zip(names, torch.split(updates, sizes, dim=1), strict=True)
+        moved = {name: weights[name].detach() + part.view(-1, *weights[name].shape) for name, part in parts}
+        leaves = [tensor.requires_grad_() for tensor in moved.values()]
+        slopes = torch.autograd.grad(losses(moved, fields, share, seed + step).sum(), leaves)
+        updates -= training.learning_rate * torch.cat([slope.flatten(1) for slope in slopes], dim=1)
+    return updates
 
 
 def _step(
