@@ -15,7 +15,7 @@ ONE_PERSON = 1
 def initial_weights(workload: Workload, terms: TrainingTerms) -> dict[str, torch.Tensor]:
     """The workload's weights for the task's seed, trained for `pretrain_epochs` on synthetic rows if it has any.
 
-    The same task gives the same weights, so that everybody can check that no person's row went in.
+    Only what the task trains is pre-trained. The same task gives the same weights, so that everybody can check that no person's row went in.
     """
     weights = workload.initial(terms.seed)
     if not terms.pretrain_epochs:
@@ -23,7 +23,7 @@ def initial_weights(workload: Workload, terms: TrainingTerms) -> dict[str, torch
     rows = public_rows(workload, terms)
     pretraining = terms.model_copy(update={"local_epochs": terms.pretrain_epochs})
     for phase in workload.phases:
-        names = trained_names(weights, phase)
+        names = trained_names(weights, phase, terms.trains)
         update = party_update(workload, phase, weights, names, rows, pretraining, terms.seed)
         moved = torch.cat([weights[name].ravel() for name in sorted(names)]) + update
         weights = unflatten(moved.numpy(), weights, sorted(names))

@@ -7,14 +7,18 @@ that is pinned here before it is opened, and a file that differs is never opened
 import hashlib
 import io
 import lzma
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from federation.errors import SchemaError
+from federation.schema import Rows
+from federation.workloads import exercise_recognition, running_pace
 
 METRES_PER_MILE = 1609.344
 
@@ -120,3 +124,25 @@ def ten_mile_runners() -> tuple[Runner, ...]:
         )
         for number, row in enumerate(table.itertuples(), start=1)
     )
+
+
+def exercise_rows(recordings: Sequence[Recording]) -> Rows:
+    """Windows as `exercise_recognition` asks for; a person's number is that of its name."""
+    window, classes = exercise_recognition.SCHEMA.window, exercise_recognition.CLASSES
+    assert window is not None  # noqa: S101 - narrows the type
+    parts, labels, people = [], [], []
+    for recording in recordings:
+        signal = torch.from_numpy(recording.samples.T.astype(np.float32))
+        cut = signal.unfold(1, window.samples, window.hop).transpose(0, 1)
+        parts.append(cut)
+        labels += [classes.index(recording.label)] * len(cut)
+        people += [int(recording.person[-2:])] * len(cut)
+    return Rows({"x": torch.cat(parts).contiguous(), "y": torch.tensor(labels)}, torch.tensor(people))
+
+
+def pace_rows(runners: Sequence[Runner]) -> Rows:
+    """One row per runner as `running_pace` asks for; a person's number is that of its name."""
+    columns = [column.name for column in running_pace.SCHEMA.columns]
+    x = torch.tensor([[getattr(runner, name) for name in columns] for runner in runners])
+    y = torch.tensor([runner.pace for runner in runners])
+    return Rows({"x": x, "y": y}, torch.tensor([int(runner.person[-4:]) for runner in runners]))

@@ -31,7 +31,7 @@ def test_workload_that_is_not_installed_is_refused_by_name():
 
 def with_loss(loss) -> Workload:
     """The exercise workload with another loss."""
-    return replace(exercises.WORKLOAD, phases=(Phase("classify", True, ("conv", "head."), loss),))
+    return replace(exercises.WORKLOAD, phases=(Phase("classify", True, ("cnn.", "head."), loss),))
 
 
 def honest(weights, fields, seed):
