@@ -32,13 +32,17 @@ class Api:
 
     def get(self, path: str) -> Any:
         """The JSON answer to a signed GET of `path` below ``/paceline/v1``."""
-        return _json(self._signed("GET", path, b""))
+        return _json(self._signed("GET", path, b"", MAX_ANSWER_BYTES))
 
     def post(self, path: str, body: bytes) -> Any:
         """The JSON answer to a signed POST."""
-        return _json(self._signed("POST", path, body))
+        return _json(self._signed("POST", path, body, MAX_ANSWER_BYTES))
 
-    def _signed(self, method: str, path: str, body: bytes) -> bytes:
+    def download(self, path: str, most_bytes: int) -> bytes:
+        """The bytes that answer a signed GET, at most `most_bytes`."""
+        return self._signed("GET", path, b"", most_bytes)
+
+    def _signed(self, method: str, path: str, body: bytes, most_bytes: int) -> bytes:
         time, nonce = datetime.now(UTC).isoformat(), secrets.token_hex(16)
         signed = request_bytes(method, API_PATH + path, body, self.pinned.party, time, nonce)
         headers = {
@@ -48,7 +52,8 @@ class Api:
             "Paceline-Signature": self.identity.sign(HTTP_DOMAIN, signed).hex(),
         }
         with client(self.pinned.address, trusting(self.ca)) as http:
-            return _sent(http, http.build_request(method, API_PATH + path, content=body, headers=headers))
+            request = http.build_request(method, API_PATH + path, content=body, headers=headers)
+            return _sent(http, request, most_bytes)
 
 
 def open_api(folder: NodeFolder) -> Api:
@@ -103,11 +108,11 @@ def client(address: str, context: ssl.SSLContext) -> httpx.Client:
     return httpx.Client(base_url=address, verify=context, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
 
 
-def _sent(http: httpx.Client, request: httpx.Request) -> bytes:
+def _sent(http: httpx.Client, request: httpx.Request, most_bytes: int = MAX_ANSWER_BYTES) -> bytes:
     """The body of a good answer; `EnrolmentError` with the coordinator's words, `LinkError` where none came."""
     try:
         answer = http.send(request, stream=True)
-        body = _bounded(answer)
+        body = _bounded(answer, most_bytes)
     except httpx.ConnectError as error:
         raise _unreachable(str(http.base_url), error) from error
     except (httpx.HTTPError, httpx.StreamError) as error:
@@ -120,13 +125,13 @@ def _sent(http: httpx.Client, request: httpx.Request) -> bytes:
     return body
 
 
-def _bounded(answer: httpx.Response) -> bytes:
+def _bounded(answer: httpx.Response, most_bytes: int) -> bytes:
     body = bytearray()
     try:
         for chunk in answer.iter_bytes():
             body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise LinkError(f"the coordinator's answer is larger than {MAX_ANSWER_BYTES} bytes; it was cut off.")
+            if len(body) > most_bytes:
+                raise LinkError(f"the coordinator's answer is larger than {most_bytes} bytes; it was cut off.")
     finally:
         answer.close()
     return bytes(body)

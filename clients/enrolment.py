@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clients.coordinator_api import Api, coordinator_time, fetch_authority, open_api, send_unsigned
+from clients.coordinator_api import coordinator_time, fetch_authority, open_api, send_unsigned
 from clients.keys import make_keys
 from clients.pinned import Pinned, load_members, load_pinned, save_members, save_pinned
 from clients.policy import admit
@@ -132,8 +132,7 @@ def accept_task(folder: NodeFolder, store: NodeStore, name: str) -> Manifest:
     at = datetime.now(UTC)
     offer, api = fetch_task(folder, name), open_api(folder)
     manifest = verify_offer(folder, offer, at)
-    step = Step.INITIALISE if api.pinned.role is Role.ALGORITHM_PROVIDER else training_step(api.pinned.role)
-    admit(load(folder).policy, manifest, api.pinned.party, api.pinned.role, step)
+    admit(load(folder).policy, manifest, api.pinned.party, api.pinned.role, main_step(api.pinned.role))
     save_members(folder, load_members(folder).confirmed(manifest.cohort, offer.membership.version))
     digest = manifest.digest()
     if store.accepted_task(digest) is None:
@@ -141,6 +140,11 @@ def accept_task(folder: NodeFolder, store: NodeStore, name: str) -> Manifest:
     acceptance = accept(api.identity, api.pinned.party, digest, at)
     api.post(f"/tasks/{name}/acceptance", acceptance.model_dump_json().encode())
     return manifest
+
+
+def main_step(role: Role) -> Step:
+    """What a party of this role is asked for first; a policy that forbids it makes accepting pointless."""
+    return Step.INITIALISE if role is Role.ALGORITHM_PROVIDER else training_step(role)
 
 
 def sign_task(path: Path, name: str) -> dict[str, str]:
@@ -173,19 +177,21 @@ def leave(folder: NodeFolder, store: NodeStore) -> Pinned:
     return left
 
 
+def require_in(folder: NodeFolder) -> Pinned:
+    """What is pinned, or `EnrolmentError` for a node that has left."""
+    pinned = load_pinned(folder)
+    if pinned.left_at is not None:
+        raise EnrolmentError(
+            f"this node left {pinned.coordinator_name} on {pinned.left_at:%Y-%m-%d}; join anew in another folder, with "
+            "a new token."
+        )
+    return pinned
+
+
 def reach(folder: NodeFolder) -> float:
     """How many seconds this machine's clock is ahead of the coordinator's; `LinkError` if it cannot be reached."""
     theirs, ours = coordinator_time(folder, lambda: datetime.now(UTC))
     return (ours - theirs).total_seconds()
-
-
-def members_known(api: Api, least_version: int) -> Membership:
-    """The coordinator's signed list of everybody who is in."""
-    try:
-        signed = SignedMembership.model_validate_json(_dumps(api.get("/members")))
-    except ValidationError as error:
-        raise LinkError("the coordinator's list of members cannot be read. Is it of the same version?") from error
-    return verify_membership(signed, api.pinned.coordinator, least_version)
 
 
 @contextmanager

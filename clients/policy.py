@@ -112,8 +112,25 @@ def cost_per_person(manifest: Manifest, delta: float) -> float:
     training = accounting.epsilon(manifest.privacy.person_cost(), manifest.privacy.max_attempts, delta)
     if not isinstance(manifest.evaluation, NoisedScores):
         return training
-    scores = accounting.SampledGaussian(1.0, manifest.evaluation.noise_multiplier)
-    return max(training, accounting.epsilon(scores, manifest.evaluation.max_evaluations, delta))
+    scores = accounting.epsilon(manifest.evaluation.person_cost(), manifest.evaluation.max_evaluations, delta)
+    return max(training, scores)
+
+
+def words(policy: Policy) -> list[str]:
+    """The policy as sentences for its owner."""
+    unprotected_tasks = _listed(policy.allow_unprotected)
+    scores = "may leave" if policy.allow_published_scores else "never leave"
+    return [
+        f"People's data may be used for: {_listed(policy.purposes)}.",
+        f"Workloads that may be trained: {_listed(policy.workloads)}.",
+        f"All tasks together may cost one person at most ε = {policy.max_epsilon:g} at δ = {policy.delta:g} "
+        f"(unit: person, by RDP); one task at most {policy.max_epsilon_per_task:g}.",
+        f"Tasks need at least {policy.min_parties} parties, training here at least {policy.min_people} people.",
+        f"Tasks that may run WITHOUT differential privacy: {unprotected_tasks}.",
+        f"Exact scores of held-out people who consented to publish-scores {scores}.",
+        f"Tasks last at most {policy.max_task_days:g} days.",
+        f"For people below {policy.age_of_consent_years} years a guardian consents.",
+    ]
 
 
 def _require_seal(seal: object, made: str, maker: str) -> None:

@@ -1,0 +1,144 @@
+"""A contract in words, for the person who answers for this node's people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from clients.enrolment import Offer, check_workload, main_step
+from clients.pinned import Members, Pinned
+from clients.policy import Policy, admit, cost_per_person
+from federation import workloads
+from federation.consent import Purpose
+from federation.errors import PacelineError
+from federation.manifest import Manifest, NoisedScores, PersonTerms, PublishedScores
+from federation.roles import Role, Step
+from federation.signing import verify_manifest
+
+PURPOSES = {
+    Purpose.TRAIN_MOTION_MODELS: "training motion models together with others",
+    Purpose.IMPROVE_OWN_SERVICE: "improving a party's own service",
+    Purpose.INJURY_RESEARCH: "research on injuries",
+    Purpose.PUBLISH_SCORES: "publishing scores",
+}
+
+
+@dataclass(frozen=True)
+class Party:
+    """Somebody else in the cohort; `known` if this node's owner confirmed the fingerprint before."""
+
+    party: str
+    name: str
+    role: Role
+    people: int
+    fingerprint: str
+    known: bool
+
+
+@dataclass(frozen=True)
+class Review:
+    """What `node review` shows: paragraphs by heading, the parties, and what still stands in the way."""
+
+    task: str
+    digest: str
+    state: str
+    paragraphs: dict[str, str]
+    parties: tuple[Party, ...]
+    objections: tuple[str, ...]
+
+
+def review(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: datetime) -> Review:
+    """The contract of `offer` as it concerns this node."""
+    manifest = offer.signed.manifest
+    return Review(
+        task=manifest.name,
+        digest=manifest.digest(),
+        state=offer.state,
+        paragraphs={
+            "what": f"{manifest.title}: {manifest.rounds} rounds of {manifest.workload.name}, "
+            f"version {manifest.workload.version}.",
+            "purpose": f"{PURPOSES[manifest.purpose]} ({manifest.purpose}).",
+            "reads": _reads(manifest, pinned.role),
+            "privacy": _privacy(manifest, policy),
+            "scores": _scores(manifest, pinned.role),
+            "leaves this node": _leaves(manifest, pinned.role),
+            "until": f"{manifest.expires_at:%Y-%m-%d %H:%M %Z}. What was spent of a person's budget stays spent.",
+        },
+        parties=tuple(
+            Party(m.party, m.name, m.role, m.people, m.fingerprint, m.party in members.fingerprints)
+            for m in manifest.cohort
+        ),
+        objections=tuple(_objections(offer, pinned, members, policy, at)),
+    )
+
+
+def _reads(manifest: Manifest, role: Role) -> str:
+    if role is Role.ALGORITHM_PROVIDER:
+        return "nobody's data: synthetic rows only."
+    schema = workloads.find(manifest.workload.name).schema
+    columns = ", ".join(f"{column.name} [{column.unit}]" for column in schema.columns)
+    window = f", in windows of {schema.window.samples} samples at {schema.window.rate_hz:g} Hz" if schema.window else ""
+    return f"{columns}; target {schema.target.name}{window}; only of people whose consent covers the purpose."
+
+
+def _privacy(manifest: Manifest, policy: Policy) -> str:
+    terms = manifest.privacy
+    if not isinstance(terms, PersonTerms):
+        return (
+            "NONE. Updates leave without noise; single people could be recognised in them. Allowed only if "
+            "allow_unprotected in node.toml names this task."
+        )
+    from privacy.accounting import SampledGaussian
+    from privacy.statement import statement
+
+    mechanism = SampledGaussian(terms.sampling_rate, terms.noise_multiplier)
+    promise = statement(terms.unit, mechanism, terms.max_attempts, terms.delta, terms.clip, terms.rows_per_person)
+    mine = cost_per_person(manifest, policy.delta)
+    own = f"In this node's own terms: at most ε = {mine:.3f} of {policy.max_epsilon:g} (δ = {policy.delta:g})."
+    return f"{promise.sentence()} {own}"
+
+
+def _scores(manifest: Manifest, role: Role) -> str:
+    if manifest.evaluation is None:
+        return "none are asked for."
+    who = "held-out people of this node" if role in (Role.TRAINER, Role.SERVICE_PROVIDER) else "other parties' people"
+    if isinstance(manifest.evaluation, PublishedScores):
+        every = manifest.evaluation.every_rounds
+        return f"exact scores of {who} whose consent covers publish-scores, every {every} rounds."
+    return (
+        f"noised scores of {who}, at most {manifest.evaluation.max_evaluations} times; ε = "
+        f"{manifest.evaluation.epsilon:g} at δ = {manifest.evaluation.delta:g} for each of them."
+    )
+
+
+def _leaves(manifest: Manifest, role: Role) -> str:
+    size = "the trained weights' update" if not manifest.training.trains else f"updates of {manifest.training.trains}"
+    if role is Role.ALGORITHM_PROVIDER:
+        return f"first weights and {size}, made from synthetic rows."
+    noise = "clipped, summed over people and noised" if isinstance(manifest.privacy, PersonTerms) else "as it is"
+    return (
+        f"per round {size}, {noise}, coded as {manifest.exchange.up}; a keyed commitment to the consent snapshot; the "
+        "ledger's head; or a refusal with a code. Never rows, pseudonyms, counts or losses."
+    )
+
+
+def _objections(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: datetime) -> list[str]:
+    """Why `node accept` would refuse, as things are now."""
+    manifest, found = offer.signed.manifest, []
+    checks = (
+        lambda: verify_manifest(offer.signed, pinned.coordinator, at),
+        lambda: check_workload(manifest),
+        lambda: members.strangers(manifest.cohort),
+        lambda: admit(policy, manifest, pinned.party, pinned.role, main_step(pinned.role)),
+        lambda: _admit_scores(policy, manifest, pinned),
+    )
+    for check in checks:
+        try:
+            check()
+        except PacelineError as error:
+            found.append(str(error))
+    return found
+
+
+def _admit_scores(policy: Policy, manifest: Manifest, pinned: Pinned) -> None:
+    """A node that would refuse to score may accept all the same; its owner should know."""
+    if isinstance(manifest.evaluation, PublishedScores | NoisedScores) and pinned.role is Role.TRAINER:
+        admit(policy, manifest, pinned.party, pinned.role, Step.EVALUATE_PEOPLE)
