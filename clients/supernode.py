@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from typing import Any
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from fastapi import FastAPI
 from flwr.app import Error
 from flwr.common.constant import ISOLATION_MODE_PROCESS, ErrorCode, Status, SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, AcquireTaskResponse
@@ -29,15 +31,19 @@ from flwr.supercore.exit import add_exit_handler
 from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.retry import http_retry
+from flwr.supercore.routers.runtime.tracing import RuntimeTracingMiddleware
 from flwr.supernode import start_client_internal as client
 from flwr.supernode.main import create_app
-from flwr.supernode.nodestate import NodeState, NodeStateFactory
+from flwr.supernode.nodestate import NodeStateFactory
+from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
 from flwr.supernode.servicer.runtime import runtime_handlers
 
+from clients.pinned import load_pinned
 from clients.settings import NodeFolder
 from federation.bell import Bell
 from federation.errors import UsageError
-from federation.gate import App, Caller, Denied, Gate, Headers, Route
+from federation.gate import Caller, Denied, Gate, Headers, Route
+from federation.supervision import end_with_parent
 
 LOOPBACK = "127.0.0.1"
 MIB = 2**20
@@ -63,8 +69,6 @@ class Connection:
 
 def main(folder: Path) -> None:
     """Serve the node in `folder` until a signal."""
-    from clients.enrolment import load_pinned
-
     place = NodeFolder(folder)
     address = load_pinned(place).address.removeprefix("https://").rstrip("/")
     serve(Connection(address, place.ca, place.supernode_key), place.secrets / "runtime.json")
@@ -106,12 +110,13 @@ class _News:
 
 def _adapt(news: _News) -> None:
     """Change in Flower's SuperNode what FLOWER.md found slow or dangerous; each name is guarded by a test."""
-    client.time = SimpleNamespace(sleep=lambda s: time.sleep(IDLE_S if s >= 1 else REPLY_POLL_S))
-    client._verify_fab = lambda fab, trusted: fab.content == flower.bundle()
-    client._init_connection = _with_our_bundle(client._init_connection)
-    client._pull_and_store_message = _ringing(client._pull_and_store_message, news)
-    runtime_handlers.acquire_task = _one_worker(runtime_handlers.acquire_task)
-    http_retry.MAX_RETRY_DELAY = MAX_RETRY_DELAY_S
+    pause = SimpleNamespace(sleep=lambda s: time.sleep(IDLE_S if s >= 1 else REPLY_POLL_S))
+    flower.adapt(client, "time", pause)
+    flower.adapt(client, "_verify_fab", lambda fab, trusted: fab.content == flower.bundle())
+    flower.adapt(client, "_init_connection", _with_our_bundle(client._init_connection))
+    flower.adapt(client, "_pull_and_store_message", _ringing(client._pull_and_store_message, news))
+    flower.adapt(runtime_handlers, "acquire_task", _one_worker(runtime_handlers.acquire_task))
+    flower.adapt(http_retry, "MAX_RETRY_DELAY", MAX_RETRY_DELAY_S)
 
 
 def _with_our_bundle(connect: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,14 +147,14 @@ def _ringing(pull: Callable[..., int | None], news: _News) -> Callable[..., int 
 
 
 def _one_worker(
-    acquire: Callable[[AcquireTaskRequest, NodeState], AcquireTaskResponse],
-) -> Callable[[AcquireTaskRequest, NodeState], AcquireTaskResponse]:
+    acquire: Callable[[AcquireTaskRequest, InMemoryNodeState], AcquireTaskResponse],
+) -> Callable[[AcquireTaskRequest, InMemoryNodeState], AcquireTaskResponse]:
     """There is one worker, and it does one task at a time: if it asks while a task is claimed, the one before died.
 
     The coordinator is then told at once; as shipped, it would learn a minute later.
     """
 
-    def acquire_task(request: AcquireTaskRequest, state: NodeState) -> AcquireTaskResponse:
+    def acquire_task(request: AcquireTaskRequest, state: InMemoryNodeState) -> AcquireTaskResponse:
         for task in state.get_tasks(statuses=[Status.STARTING, Status.RUNNING]):
             state.finish_task(task.task_id, SubStatus.FAILED, "")
             if any(not entry.is_retrieved for entry in state.msg_store.values()):
@@ -161,9 +166,10 @@ def _one_worker(
     return acquire_task
 
 
-def _listen(app: App, news: _News, started: Callable[[int], None]) -> uvicorn.Server:
+def _listen(app: FastAPI, news: _News, started: Callable[[int], None]) -> uvicorn.Server:
     """Serve the worker from a thread, on a free port of the loopback address."""
     listening = socket.create_server((LOOPBACK, 0))
+    app.user_middleware[:] = [layer for layer in app.user_middleware if str(layer.cls) != str(RuntimeTracingMiddleware)]
     routes = {f"/v1/runtime/{name}": Route(app, MIB, _task, quiet=True) for name in CALLS}
     routes |= {f"/v1/runtime/{name}": Route(app, 8 * MIB, _task, quiet=True) for name in OBJECTS}
     routes["/v1/runtime/acquire-task"] = Route(app, MIB, _worker, waits=news.bell, quiet=True)
@@ -178,11 +184,15 @@ def _listen(app: App, news: _News, started: Callable[[int], None]) -> uvicorn.Se
     )
     server = uvicorn.Server(config)
 
-    async def run() -> None:
+    async def serve_worker() -> None:
         news.loop = asyncio.get_running_loop()
         await server.serve(sockets=[listening])
 
-    threading.Thread(target=lambda: asyncio.run(run()), name="runtime", daemon=True).start()
+    def run() -> None:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(serve_worker())
+
+    threading.Thread(target=run, name="runtime", daemon=True).start()
     started(listening.getsockname()[1])
     return server
 
@@ -215,3 +225,9 @@ def _keys(path: Path) -> tuple[ec.EllipticCurvePrivateKey, ec.EllipticCurvePubli
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise UsageError(f"{path} is not a P-384 key; make one with `paceline node join`.")
     return key, key.public_key()
+
+
+if __name__ == "__main__":
+    flower.configure_logs()
+    end_with_parent()
+    main(Path(sys.argv[1]))

@@ -1,11 +1,12 @@
 """The warm worker of a node: takes tasks from its SuperNode and runs the installed ClientApp, never a bundle's code."""
 
-from federation import flower  # noqa: F401  (before flwr: it switches telemetry off)
+from federation import flower
 
 # isort: split
 import contextlib
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ from flwr.supernode.runtime.run_clientapp import push_message
 
 from clients.app import Answer, client_app
 from clients.settings import NodeFolder
+from federation.supervision import end_with_parent
 
 POLL_S = 0.05
 RETRY_S = 0.5
@@ -77,7 +79,7 @@ def read_address(folder: Path) -> SuperNodeAddress | None:
 
 def main(folder: Path) -> None:
     """Work for the node in `folder` until killed."""
-    from clients.rounds import answer, open_node
+    from clients.rounds import answer, open_node  # torch takes its time; not for those who only want `work`
 
     node = open_node(folder)
     work(folder, lambda blob: answer(node, blob))
@@ -187,4 +189,11 @@ def _tree(client: RuntimeHttpClient) -> ObjectTree:
         if time.monotonic() > end:
             raise RuntimeError("the SuperNode handed out a task without a message")
         time.sleep(POLL_S)
-    return found.message_object_trees[0]
+    tree: ObjectTree = found.message_object_trees[0]
+    return tree
+
+
+if __name__ == "__main__":
+    flower.configure_logs()
+    end_with_parent()
+    main(Path(sys.argv[1]))

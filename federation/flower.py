@@ -81,6 +81,15 @@ def bundle_digest() -> str:
     return hashlib.sha256(bundle()).hexdigest()
 
 
+def adapt(owner: object, name: str, value: object) -> None:
+    """Put ours in the place of a name inside Flower; fails loudly where a release of Flower has moved it."""
+    if not hasattr(owner, name):
+        raise RuntimeError(
+            f"{owner!r} has no {name}: this version of flwr is not the one we adapted; install flwr 1.41."
+        )
+    setattr(owner, name, value)
+
+
 def configure_logs() -> None:
     """For our processes: our own lines from INFO on, what Flower and its libraries say from WARNING on."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -4,6 +4,7 @@ from federation import flower
 
 # isort: split
 import logging
+import os
 import signal
 import sys
 import time
@@ -49,7 +50,7 @@ class Runtime:
 def execute(runtime: Runtime, command: Sequence[str]) -> None:
     """Start `command` for every task that Flower hands out, until SIGINT or SIGTERM; it reads its token from stdin."""
     _interrupt_on_term()
-    http_retry.MAX_RETRY_DELAY = MAX_RETRY_DELAY_S  # as shipped, up to 20 s after the SuperLink is back
+    flower.adapt(http_retry, "MAX_RETRY_DELAY", MAX_RETRY_DELAY_S)  # as shipped, up to 20 s
     client = RuntimeHttpClient.from_server_address(
         server_address=runtime.address,
         insecure=False,
@@ -87,13 +88,13 @@ def _start(command: Sequence[str], token: str) -> Popen[bytes]:
 
 def read_token() -> str:
     """The token that the executor wrote; call before `end_with_parent` reads on from the same pipe."""
-    return sys.stdin.buffer.raw.read(4096).decode().strip()  # type: ignore[attr-defined]
+    return os.read(sys.stdin.fileno(), 4096).decode().strip()
 
 
 def run_one(runtime: Runtime, token: str, work: Work) -> bool:
     """Run one task to its end and report how it ended; True if it ended well."""
     _interrupt_on_term()
-    http_retry.MAX_RETRY_DELAY = MAX_RETRY_DELAY_S
+    flower.adapt(http_retry, "MAX_RETRY_DELAY", MAX_RETRY_DELAY_S)
     grid = HttpGrid(runtime.address, False, runtime.ca, token=token)
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(grid._runtime_client))
     heartbeat.start()

@@ -5,32 +5,22 @@ from federation import flower
 # isort: split
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from flwr.app import Message
-from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
-from flwr.proto.runtime_pb2 import PullAppMessagesRequest
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
-from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents, pull_objects
 from flwr.superlink.grid import HttpGrid
 
 from federation.errors import WireError
 from federation.ids import PartyId
 from federation.link import Reply
-
-Active = Callable[[], Mapping[int, PartyId]]
-"""Flower's node numbers of the parties that may take part now, read anew at every call."""
+from server.active import Active
+from server.app.inbox import Arrived, Inbox
 
 MAX_ANSWER_BYTES = 512 * 2**20
-CHUNK_BYTES = 5 * 2**20
-OTHER_OBJECTS = 8
 POLL_S = 0.05
 REACTIVATED_EVERY_S = 2.0
 SPARE_TTL_S = 600.0
-OBJECT_BACKOFF_S = 0.05
-NODE_OBJECTS_WAIT_S = 60.0
 
 log = logging.getLogger("paceline.link")
 
@@ -49,7 +39,7 @@ class _Asked:
         return set(self.parties.values())
 
     def answered(self, number: str) -> tuple[PartyId, set[str]]:
-        """Whose message this was, now done with, and that party's other messages, whose replies are late from now on."""
+        """Whose message this was, and that party's other messages: replies to those are late from now on."""
         party = self.parties.pop(number)
         others = {other for other, owner in self.parties.items() if owner == party}
         for other in others:
@@ -63,6 +53,7 @@ class FlowerLink:
     def __init__(self, grid: HttpGrid, active: Active, max_bytes: int = MAX_ANSWER_BYTES) -> None:
         self._grid = grid
         self._active = active
+        self._inbox = Inbox(grid, max_bytes)
         self._max_bytes = max_bytes
         self._old: dict[str, PartyId] = {}
         self.late = 0
@@ -124,7 +115,7 @@ class FlowerLink:
 
     def _arrived(self, asked: _Asked) -> Iterator[Reply]:
         """Replies that are there now; late ones of earlier messages are taken from the queue and dropped."""
-        for number, message in _pull(self._grid, {*asked.parties, *self._old}, self._max_bytes):
+        for number, message in self._inbox.collect({*asked.parties, *self._old}):
             if number in asked.parties:
                 party, others = asked.answered(number)
                 self._old.update(dict.fromkeys(others, party))
@@ -133,7 +124,7 @@ class FlowerLink:
                 self.late += 1
                 log.warning("a late reply of %s was dropped", self._old.pop(number))
 
-    def _read(self, party: PartyId, message: Message | str) -> Reply:
+    def _read(self, party: PartyId, message: Arrived) -> Reply:
         if isinstance(message, str):
             return Reply(party, None, message)
         if message.has_error():
@@ -142,42 +133,3 @@ class FlowerLink:
             return Reply(party, flower.unpack(message.content, self._max_bytes))
         except WireError as error:
             return Reply(party, None, f"not a message of ours: {error}")
-
-
-def _pull(grid: HttpGrid, numbers: set[str], max_bytes: int) -> Iterator[tuple[str, Message | str]]:
-    """Like `HttpGrid.pull_messages`, but fetches the parts of one reply at a time, and none of one that is too big.
-
-    Yields the number of the message that is answered, with the reply or with what is wrong with it.
-    """
-    client = grid._runtime_client
-    found = client.PullMessages(PullAppMessagesRequest(message_ids=numbers))
-    for proto, tree in zip(found.messages_list, found.message_object_trees, strict=True):
-        yield proto.metadata.reply_to_message_id, _inflate(grid, proto.metadata.message_id, tree, max_bytes)
-        client.ConfirmMessageReceived(
-            ConfirmMessageReceivedRequest(
-                node=grid.node, run_id=grid.run.run_id, message_object_id=proto.metadata.message_id
-            )
-        )
-
-
-def _inflate(grid: HttpGrid, number: str, tree: ObjectTree, max_bytes: int) -> Message | str:
-    parts = [part.object_id for part in iterate_object_tree(tree)]
-    if len(parts) > max_bytes // CHUNK_BYTES + OTHER_OBJECTS:
-        return f"a reply of {len(parts)} parts, more than {max_bytes} bytes can have"
-    fetch = make_pull_object_fn_protobuf(grid._runtime_client.PullObject, grid.node, grid.run.run_id)
-    try:
-        contents = pull_objects(
-            parts,
-            fetch,
-            max_time=NODE_OBJECTS_WAIT_S,
-            max_tries_per_object=None,
-            initial_backoff=OBJECT_BACKOFF_S,
-            backoff_cap=1.0,
-        )
-    except ObjectPullError:
-        return "the reply was not uploaded completely"
-    try:
-        message = inflate_object_from_contents(number, contents)
-    except Exception:  # whatever a node may have put together; Flower's reader does not say what it can raise
-        return "the reply cannot be read"
-    return message if isinstance(message, Message) else "the reply is not a message"

@@ -7,7 +7,7 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,9 +20,7 @@ from flwr.superlink.federation import NoOpFederationManager
 from federation.errors import EnrolmentError
 from federation.gate import Caller, Denied, Headers
 from federation.ids import PartyId
-
-Active = Callable[[], Mapping[int, PartyId]]
-"""Flower's node numbers of the parties that may take part now, read anew at every call."""
+from server.active import Active
 
 FRESH_S = 0.05
 UNKNOWN = Denied(401, "this node key is not registered, or was revoked")

@@ -1,6 +1,6 @@
 """One SuperLink process with two listening ports: the Fleet API for partners, the rest for this machine only."""
 
-from federation import flower  # noqa: F401  (before flwr: it switches telemetry off)
+from federation import flower
 
 # isort: split
 import asyncio
@@ -20,16 +20,24 @@ from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, Push
 from flwr.server.superlink.linkstate import LinkState
 from flwr.supercore.constant import TASK_TOKEN_HEADER
 from flwr.supercore.error import ApiErrorCode, FlowerError
+from flwr.supercore.routers.runtime.tracing import RuntimeTracingMiddleware
 from flwr.superlink import main
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
+from flwr.superlink.routers.control.middlewares import (
+    ControlEventLogMiddleware,
+    ControlLicenseMiddleware,
+    ControlSensitiveResponseMiddleware,
+)
+from flwr.superlink.routers.fleet.middlewares import FleetEventLogMiddleware
 from flwr.superlink.servicer.fleet import fleet_handlers
 
 from federation.bell import Bell
 from federation.errors import LinkError
 from federation.gate import App, Caller, Denied, Gate, Headers, Route
-from server.superlink.members import Active, Doorkeeper, LinkStateNodes, Membership
+from server.active import Active
+from server.superlink.members import Doorkeeper, LinkStateNodes, Membership
 from server.superlink.secrets import Secrets
 
 LOOPBACK = "127.0.0.1"
@@ -37,6 +45,18 @@ MIB = 2**20
 OBJECT_BYTES = 8 * MIB
 CALL_BYTES = 1 * MIB
 HOLD_S = 3.0
+
+UNUSED_LAYERS = {
+    str(layer)
+    for layer in (
+        ControlEventLogMiddleware,
+        ControlLicenseMiddleware,
+        ControlSensitiveResponseMiddleware,
+        FleetEventLogMiddleware,
+        RuntimeTracingMiddleware,
+    )
+}
+"""Parts of Flower for things that we do not switch on; each costs a third of a millisecond per request."""
 
 FLEET_MESSAGES = ("activate-node", "push-messages", "pull-messages")
 FLEET_PARTS = ("deactivate-node", "send-node-heartbeat", "get-run", "get-fab", "confirm-message-received")
@@ -89,10 +109,11 @@ def serve(setup: Setup, active: Active, public_api: Callable[[LinkStateNodes], A
 
 def _superlink(setup: Setup, active: Active) -> tuple[App, LinkState]:
     """Flower's own application, with our membership and two stricter Fleet handlers."""
-    main.get_federation_manager = lambda is_simulation=False: Membership(active)
-    fleet_handlers.activate_node = _activate(fleet_handlers.activate_node)
-    fleet_handlers.push_messages = _push_own_messages(fleet_handlers.push_messages)
+    flower.adapt(main, "get_federation_manager", lambda is_simulation: Membership(active))
+    flower.adapt(fleet_handlers, "activate_node", _activate(fleet_handlers.activate_node))
+    flower.adapt(fleet_handlers, "push_messages", _push_own_messages(fleet_handlers.push_messages))
     app = main.create_app(_config(setup), SuperLinkLifespan)
+    app.user_middleware[:] = [layer for layer in app.user_middleware if str(layer.cls) not in UNUSED_LAYERS]
     return app, app.state.linkstate_factory.state()
 
 
@@ -125,7 +146,7 @@ def _config(setup: Setup) -> SuperLinkLifespanConfig:
 
 
 def _activate(
-    original: Callable[[ActivateNodeRequest, LinkState], ActivateNodeResponse],
+    original: Callable[..., ActivateNodeResponse],
 ) -> Callable[[ActivateNodeRequest, LinkState], ActivateNodeResponse]:
     """Let a node that was killed come back at once.
 
@@ -143,7 +164,7 @@ def _activate(
 
 
 def _push_own_messages(
-    original: Callable[[PushMessagesRequest, LinkState], PushMessagesResponse],
+    original: Callable[..., PushMessagesResponse],
 ) -> Callable[[PushMessagesRequest, LinkState], PushMessagesResponse]:
     """Refuse a reply that one node sends in another node's name; as shipped, nobody compares them."""
 
@@ -246,7 +267,8 @@ def _run_until_signal(servers: list[tuple[uvicorn.Server, socket.socket]]) -> No
 
     def run() -> None:
         try:
-            asyncio.run(both())
+            with asyncio.Runner(loop_factory=servers[0][0].config.get_loop_factory()) as runner:
+                runner.run(both())
         finally:
             stop.set()
 

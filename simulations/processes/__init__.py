@@ -1,1 +1,1 @@
-"""A federation of real processes on free ports with an echo in place of training: for tests and benchmarks of the way."""
+"""A federation of real processes on free ports, with an echo in place of training."""

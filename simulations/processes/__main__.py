@@ -21,12 +21,10 @@ def main(role: str, folder: str, *party: str) -> None:
         roles.run_rounds(place, token)
         return
     end_with_parent()
-    {
-        "superlink": roles.run_superlink,
-        "executor": roles.run_executor,
-        "supernode": roles.run_supernode,
-        "worker": roles.run_worker,
-    }[role](place, *party)
+    if role in ("superlink", "executor"):
+        (roles.run_superlink if role == "superlink" else roles.run_executor)(place)
+    else:
+        (roles.run_supernode if role == "supernode" else roles.run_worker)(place, party[0])
 
 
 if __name__ == "__main__":

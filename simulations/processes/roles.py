@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -12,6 +13,7 @@ from server.app import executor
 from server.app.link import FlowerLink
 from server.app.lock import only_run
 from server.superlink import secrets, service
+from server.superlink.members import LinkStateNodes
 from simulations.processes.place import Place
 
 FAIL = b"fail:"
@@ -30,7 +32,7 @@ def echo(blob: bytes) -> bytes:
 def run_superlink(place: Place) -> None:
     """The SuperLink, with all nodes of the place registered and active."""
 
-    def public_api(nodes: service.LinkStateNodes) -> Starlette:
+    def public_api(nodes: LinkStateNodes) -> Starlette:
         parties = json.loads((place.path / "parties.json").read_text("utf-8"))
         if not place.active():
             keys = {party: (place.node(party) / "supernode.pub").read_bytes() for party in parties}
@@ -60,7 +62,7 @@ def run_executor(place: Place) -> None:
 def run_rounds(place: Place, token: str) -> None:
     """One run: as many echo rounds as rounds.json says; their times go to results.jsonl."""
 
-    def work(grid: executor.HttpGrid, context: executor.Context) -> None:
+    def work(grid: Any, context: object) -> None:
         plan = json.loads((place.path / "rounds.json").read_text("utf-8"))
         link = FlowerLink(grid, place.active)
         with only_run(place.path, "echo", 1.0), (place.path / "results.jsonl").open("a") as results:
