@@ -17,7 +17,7 @@ BLOCK = re.compile(r"```(console|python|toml)\n(.*?)```", re.DOTALL)
 
 
 def script(page, ports):
-    """The page as one shell script: console lines are typed, Python is run, TOML is saved under its first line's name."""
+    """The page as one shell script: console lines are typed, Python is run, TOML is saved as its first line says."""
     lines = ["set -euo pipefail"]
     for kind, text in BLOCK.findall(page):
         if kind == "console":
