@@ -16,7 +16,9 @@ from federation.manifest import (
     Member,
     NoisedScores,
     PersonTerms,
+    PublishedScores,
     TrainingTerms,
+    Unprotected,
     WorkloadPin,
 )
 from federation.messages import (
@@ -116,6 +118,12 @@ def manifest() -> Manifest:
         issued_at=ISSUED,
         expires_at=EXPIRES,
     )
+
+
+def open_manifest() -> Manifest:
+    """The same task without differential privacy, with published scores."""
+    changed = {"privacy": Unprotected(unit="none"), "evaluation": PublishedScores(disclosure="published")}
+    return Manifest.model_validate(dict(manifest()) | changed)
 
 
 def signed_manifest(task: Manifest | None = None) -> SignedManifest:

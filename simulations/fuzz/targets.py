@@ -1,0 +1,252 @@
+"""What is fuzzed: every decoder of bytes from outside, before and behind its signature."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+import numpy as np
+from pydantic import ValidationError
+
+from federation import audit, enrolment, signing, wire
+from federation.codecs import CODECS, Codec
+from federation.errors import EnrolmentError
+from federation.manifest import parse
+from federation.messages import Answer, Request
+from federation.roles import Role
+from simulations import specimens
+from simulations.fuzz.mutations import mutate_bytes, mutate_json
+from simulations.specimens import NOW, RUNNERS, identity
+
+COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
+MAX_PAYLOAD_BYTES = 4096
+CODEC_SIZES = (1, 700)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One decoder with valid seeds.
+
+    `mutate(seed, draw)` gives damaged bytes, signed again where the target lies behind the signature.
+    `decode` gives canonical bytes of what it read, or raises. Where `sealed`, whatever
+    is read must be what an honest sender signed: anything else is a forgery, even without an exception.
+    """
+
+    name: str
+    seeds: tuple[bytes, ...]
+    mutate: Callable[[bytes, Random], bytes]
+    decode: Callable[[bytes], bytes]
+    sealed: bool
+
+    def honest(self) -> frozenset[bytes]:
+        """What the seeds say; all of them must be readable."""
+        return frozenset(self.decode(seed) for seed in self.seeds)
+
+
+def targets() -> tuple[Target, ...]:
+    """All targets, in a fixed order."""
+    return (*_messages(), *_documents(), *_codecs(), _token(), _token_body(), _join(), _proof())
+
+
+def _messages() -> tuple[Target, ...]:
+    payload = np.ones(64, np.float32).tobytes()
+    questions = tuple(wire.pack(header, data, COORDINATOR) for header, data in specimens.requests(payload))
+    answers = tuple(wire.pack(header, data, PARTY) for header, data in specimens.answers(payload))
+    return tuple(
+        Target(name, seeds, mutate, decode, sealed)
+        for kind, seeds, decode, signer, domain in (
+            ("request", questions, _read_request, COORDINATOR, wire.REQUEST),
+            ("answer", answers, _read_answer, PARTY, wire.ANSWER),
+        )
+        for name, mutate, sealed in (
+            (kind, partial(_bytes, seeds), True),
+            (f"{kind}, signed again", partial(_sealed_again, seeds, signer, domain), False),
+        )
+    )
+
+
+def _documents() -> tuple[Target, ...]:
+    signed, listed = specimens.signed_manifest(), specimens.membership()
+    checkpoint, yes = specimens.checkpoint(), specimens.acceptance()
+    task, without_privacy = signed.manifest.canonical(), specimens.open_manifest().canonical()
+    return tuple(
+        Target(name, (seed,), partial(_json_or_bytes, seed), decode, sealed)
+        for name, seed, decode, sealed in (
+            ("task", task, _read_task, False),
+            ("task without privacy", without_privacy, _read_task, False),
+            ("task, signed again", task, _read_task_signed_again, False),
+            ("signed task", signed.model_dump_json().encode(), _read_signed_task, True),
+            ("membership", listed.model_dump_json().encode(), _read_membership, True),
+            ("membership, signed again", listed.membership.model_dump_json().encode(), _read_membership_again, False),
+            ("acceptance", yes.model_dump_json().encode(), _read_acceptance, True),
+            ("checkpoint", checkpoint.model_dump_json().encode(), _read_checkpoint, True),
+        )
+    )
+
+
+def _codecs() -> tuple[Target, ...]:
+    draw = np.random.default_rng(3)
+    return tuple(
+        Target(
+            f"codec {codec.name}, {size} values",
+            (seed,),
+            partial(_bytes, (seed,)),
+            partial(_decode, codec, size),
+            False,
+        )
+        for codec in CODECS.values()
+        for size in CODEC_SIZES
+        for seed in (codec.encode(draw.normal(size=size).astype(np.float32), 5),)
+    )
+
+
+def _token() -> Target:
+    seed = enrolment.encode_token(_invitation()).encode()
+    return Target("join token", (seed,), partial(_bytes, (seed,)), _read_token, False)
+
+
+def _token_body() -> Target:
+    """Behind the checksum, which anybody can compute."""
+    seed = _token_of(enrolment.encode_token(_invitation()).encode())
+    return Target("join token, checksum again", (seed,), partial(_json_or_bytes, seed), _read_token_body, False)
+
+
+def _join() -> Target:
+    request = enrolment.JoinRequest(
+        secret="ab" * 32,
+        identity_key=PARTY.public_key.hex(),
+        supernode_key="ecdsa-sha2-nistp384 AAAA",
+        signature="cd" * 64,
+    )
+    seed = request.model_dump_json().encode()
+    return Target("join request", (seed,), partial(_json_or_bytes, seed), _read_join, False)
+
+
+def _proof() -> Target:
+    leaves = [audit.leaf_hash(bytes([number])) for number in range(13)]
+    seed = b"".join(audit.inclusion_proof(leaves, 5))
+    top = audit.root(leaves)
+
+    def read(data: bytes) -> bytes:
+        proof = tuple(data[start : start + 32] for start in range(0, len(data), 32))
+        audit.verify_inclusion(leaves[5], 5, 13, proof, top)
+        return data
+
+    return Target("inclusion proof", (seed,), partial(_bytes, (seed,)), read, True)
+
+
+def _bytes(seeds: tuple[bytes, ...], data: bytes, draw: Random) -> bytes:
+    return mutate_bytes(data, draw, seeds)
+
+
+def _json_or_bytes(seed: bytes, data: bytes, draw: Random) -> bytes:
+    return mutate_json(data, draw) if draw.random() < 0.7 else mutate_bytes(data, draw, (seed,))
+
+
+def _sealed_again(seeds: tuple[bytes, ...], signer: signing.Identity, domain: str, data: bytes, draw: Random) -> bytes:
+    """What a hostile insider can send: damaged, with a good signature."""
+    if draw.random() < 0.7:
+        end = wire.PREFIX_BYTES + int.from_bytes(data[4:8], "little")
+        return wire.seal(mutate_json(data[wire.PREFIX_BYTES : end], draw), data[end:-64], signer, domain)
+    body = mutate_bytes(data[:-64], draw, seeds)
+    return body + signer.sign(domain, body)
+
+
+def _read_request(data: bytes) -> bytes:
+    return _again(*wire.read_request(data, COORDINATOR.public_key, MAX_PAYLOAD_BYTES), COORDINATOR)
+
+
+def _read_answer(data: bytes) -> bytes:
+    return _again(*wire.read_answer(data, PARTY.public_key, MAX_PAYLOAD_BYTES), PARTY)
+
+
+def _again(header: Request | Answer, payload: bytes, signer: signing.Identity) -> bytes:
+    """What was read can be sent on."""
+    return wire.pack(header, payload, signer)
+
+
+def _read_task(data: bytes) -> bytes:
+    task = parse(data)
+    canonical = task.canonical()
+    if parse(canonical).canonical() != canonical:
+        raise AssertionError("the canonical form of a task changes when it is read again")
+    return canonical
+
+
+def _read_task_signed_again(data: bytes) -> bytes:
+    signed = specimens.signed_manifest(parse(data))
+    return signing.verify_manifest(signed, COORDINATOR.fingerprint, NOW).canonical()
+
+
+def _read_signed_task(data: bytes) -> bytes:
+    signed = signing.parse_signed_manifest(data)
+    return signing.verify_manifest(signed, COORDINATOR.fingerprint, NOW).canonical()
+
+
+def _read_membership(data: bytes) -> bytes:
+    signed = signing.parse_signed_membership(data)
+    return signing.verify_membership(signed, COORDINATOR.fingerprint, 0).model_dump_json().encode()
+
+
+def _read_membership_again(data: bytes) -> bytes:
+    unsigned = b'{"membership":%b,"public_key":"%b","signature":"%b"}'
+    filler = (data, COORDINATOR.public_key.hex().encode(), b"00" * 64)
+    membership = signing.parse_signed_membership(unsigned % filler).membership
+    signed = signing.sign_membership(COORDINATOR, membership)
+    return signing.verify_membership(signed, COORDINATOR.fingerprint, 0).model_dump_json().encode()
+
+
+def _read_acceptance(data: bytes) -> bytes:
+    acceptance = signing.parse_acceptance(data)
+    signing.verify_acceptance(acceptance, specimens.manifest())
+    return acceptance.model_dump_json().encode()
+
+
+def _read_checkpoint(data: bytes) -> bytes:
+    checkpoint = audit.parse_checkpoint(data)
+    audit.verify_checkpoint(checkpoint, PARTY.public_key)
+    return checkpoint.model_dump_json().encode()
+
+
+def _decode(codec: Codec, size: int, data: bytes) -> bytes:
+    vector = codec.decode(data, size, 5)
+    if vector.shape != (size,) or not np.isfinite(vector).all():
+        raise AssertionError("a decoder gave values that it must refuse")
+    return vector.tobytes()
+
+
+def _read_token(data: bytes) -> bytes:
+    return enrolment.decode_token(data.decode(errors="replace")).model_dump_json().encode()
+
+
+def _token_of(token: bytes) -> bytes:
+    encoded = token.removeprefix(enrolment.TOKEN_PREFIX.encode())
+    return base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4))[: -enrolment.CHECKSUM_BYTES]
+
+
+def _read_token_body(data: bytes) -> bytes:
+    whole = data + hashlib.sha256(data).digest()[: enrolment.CHECKSUM_BYTES]
+    return _read_token(enrolment.TOKEN_PREFIX.encode() + base64.urlsafe_b64encode(whole).rstrip(b"="))
+
+
+def _read_join(data: bytes) -> bytes:
+    try:
+        request = enrolment.JoinRequest.model_validate_json(data)
+    except ValidationError as error:
+        raise EnrolmentError("not a join request") from error
+    return enrolment.join_bytes(request)
+
+
+def _invitation() -> enrolment.Invitation:
+    return enrolment.Invitation(
+        address="https://coordinator.example:9443",
+        ca_sha256="12" * 32,
+        coordinator=COORDINATOR.fingerprint,
+        secret="ab" * 32,
+        party=RUNNERS,
+        role=Role.DATA_PROVIDER,
+        name="City Runners",
+        expires_at=specimens.EXPIRES,
+    )
