@@ -77,5 +77,5 @@ def _person_vectors(workload: Workload, weights: Weights, rows: Rows, people: Bi
         sums = workload.scores(weights, rows.of(torch.tensor([person])))
         means = [sums[key] / sums["rows"] for key in workload.person_scores]
         vectors.append([1.0, *means])
-    scale = (1.0 + len(workload.person_scores)) ** 0.5
-    return torch.tensor(vectors) / scale
+    scaled: torch.Tensor = torch.tensor(vectors) / (1.0 + len(workload.person_scores)) ** 0.5
+    return scaled
