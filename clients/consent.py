@@ -55,9 +55,8 @@ def record_all(
                 rows += _ended(statement.person, claimed, ConsentState.INVALIDATED, statement.at)
         for statement in statements:
             of_age_years = judge.take(statement)
-            proof = registry.new_evidence(statement.person, statement.evidence)
-            registry.add_evidence(ids, proof)
-            rows.append(_row(statement, of_age_years, proof.commitment))
+            evidence = registry.keep_evidence(ids, statement.person, statement.evidence)
+            rows.append(_row(statement, of_age_years, evidence))
         registry.set_births(ids, judge.births)
         _write(store, tx, rows)
 
@@ -93,7 +92,9 @@ def eligible(
     age_of_consent_years: int = AGE_OF_CONSENT_YEARS,
 ) -> Snapshot:
     """People whose latest statement permits `purpose` at `at`; minors only with a guardian's statement."""
-    snapshot = Snapshot(_permitting(store, purpose, at, age_of_consent_years), at, purpose, "")
+    with store.reading() as tx:
+        people = _followed(store, tx).permitting(purpose, to_micros(at), age_of_consent_years)
+    snapshot = Snapshot(people, at, purpose, "")
     return replace(snapshot, digest=commitment(store, snapshot, task))
 
 
@@ -105,7 +106,8 @@ def permitted(
     age_of_consent_years: int = AGE_OF_CONSENT_YEARS,
 ) -> BitMap:
     """Those of `people` who still permit `purpose` at `at`; reads only what was recorded since the last time."""
-    return people & _permitting(store, purpose, at, age_of_consent_years)
+    with store.reading() as tx:
+        return _followed(store, tx).still_permitting(people, purpose, to_micros(at), age_of_consent_years)
 
 
 def commitment(store: NodeStore, snapshot: Snapshot, task: TaskDigest | None = None) -> str:
@@ -125,11 +127,6 @@ def _followed(store: NodeStore, tx: Transaction) -> ConsentIndex:
     index = store.index(ConsentIndex)
     index.follow(tx)
     return index
-
-
-def _permitting(store: NodeStore, purpose: Purpose, at: datetime, age_of_consent_years: int) -> BitMap:
-    with store.reading() as tx:
-        return _followed(store, tx).permitting(purpose, to_micros(at), age_of_consent_years)
 
 
 def _judge(

@@ -44,9 +44,16 @@ class ConsentIndex:
         latest = self._latest.get(purpose.value)
         if latest is None:
             return BitMap()
-        permits = (latest[COUNTS_FROM] <= at) & (at < latest[COUNTS_UNTIL])
-        permits &= latest[OF_AGE_YEARS] >= age_of_consent_years
-        return BitMap(np.flatnonzero(permits).astype(np.uint32))
+        return BitMap(np.flatnonzero(_permits(latest, at, age_of_consent_years)).astype(np.uint32))
+
+    def still_permitting(self, people: BitMap, purpose: Purpose, at: int, age_of_consent_years: int) -> BitMap:
+        """Those of `people` who are also in `permitting`; looks at nobody else."""
+        latest = self._latest.get(purpose.value)
+        if latest is None:
+            return BitMap()
+        numbers = np.asarray(people.to_array())
+        numbers = numbers[numbers < latest.shape[1]]
+        return BitMap(numbers[_permits(latest[:, numbers], at, age_of_consent_years)])
 
     def latest_at(self, person: int, purpose: Purpose) -> int:
         """When the latest statement was made (microseconds); 0 where there is none."""
@@ -72,3 +79,9 @@ class ConsentIndex:
             latest = np.concatenate([latest, np.zeros((4, missing), dtype=np.int64)], axis=1)
         latest[:, people] = events[:, 1:].T  # of several events of one person the last is assigned
         self._latest[purpose] = latest
+
+
+def _permits(latest: Column, at: int, age_of_consent_years: int) -> npt.NDArray[np.bool_]:
+    permits: npt.NDArray[np.bool_] = (latest[COUNTS_FROM] <= at) & (at < latest[COUNTS_UNTIL])
+    permits &= latest[OF_AGE_YEARS] >= age_of_consent_years
+    return permits

@@ -131,17 +131,14 @@ def set_births(ids: Session, known: Mapping[PersonNumber, date]) -> None:
         ids.connection().execute(update(IdentityRow.__table__).where(where).values(born=bindparam("value")), rows)
 
 
-def new_evidence(person: PersonNumber, text: str) -> EvidenceRow:
-    """What proves a statement, with a salted commitment to it; an empty commitment where there is no text."""
+def keep_evidence(ids: Session, person: PersonNumber, text: str) -> str:
+    """Keep what proves a statement, erasable; a salted commitment to it, empty where there is no text."""
+    if not text:
+        return ""
     salt = secrets.token_hex(32)
-    committed = hashlib.sha256(f"{salt}{text}".encode()).hexdigest() if text else ""
-    return EvidenceRow(commitment=committed, number=person, salt=salt, text=text)
-
-
-def add_evidence(ids: Session, row: EvidenceRow) -> None:
-    """Keep what proves a statement, erasable."""
-    if row.text:
-        ids.add(row)
+    commitment = hashlib.sha256(f"{salt}{text}".encode()).hexdigest()
+    ids.add(EvidenceRow(commitment=commitment, number=person, salt=salt, text=text))
+    return commitment
 
 
 def evidence(ids: Session, commitment: str) -> EvidenceRow | None:

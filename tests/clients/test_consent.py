@@ -237,3 +237,4 @@ def test_the_index_agrees_with_reading_the_log(tmp_path_factory, said_so, cut):
         for purpose in (TRAIN, PUBLISH):
             plain = {person for (person, about), state in latest.items() if about is purpose and state is GIVEN}
             assert who(store, purpose=purpose) == plain
+            assert set(consent.permitted(store, purpose, NOW, BitMap([0, 2, 7]))) == plain & {0, 2}

@@ -1,0 +1,72 @@
+"""How a measurement is written down: raw JSON beside a table, each with its command, machine and commit."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds by the clock and seconds of the processor, of each call."""
+
+    clock_s: list[float]
+    processor_s: list[float]
+
+
+def timed(action: Callable[[int], object], times: int) -> Timing:
+    """How long each of `times` calls ``action(0)``, ``action(1)``, … takes."""
+    timing = Timing([], [])
+    for number in range(times):
+        clock, processor = time.perf_counter(), time.process_time()
+        action(number)
+        timing.clock_s.append(time.perf_counter() - clock)
+        timing.processor_s.append(time.process_time() - processor)
+    return timing
+
+
+def row(what: str, timing: Timing, limit_ms: float | None = None) -> dict[str, Any]:
+    """One line of a table: median, 95th percentile and worst in milliseconds, beside what was promised.
+
+    The processor's median is without the wait for the disk and for other programs of the machine.
+    """
+    ordered = sorted(timing.clock_s)
+    return {
+        "what": what,
+        "runs": len(ordered),
+        "median_ms": round(statistics.median(ordered) * 1e3, 3),
+        "processor_median_ms": round(statistics.median(timing.processor_s) * 1e3, 3),
+        "p95_ms": round(ordered[int(0.95 * (len(ordered) - 1))] * 1e3, 3),
+        "worst_ms": round(ordered[-1] * 1e3, 3),
+        "limit_ms": limit_ms,
+    }
+
+
+def write(out: Path, name: str, title: str, command: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``out/name.json`` and ``out/name.md``."""
+    about = {"title": title, "command": command, "machine": machine(), "commit": commit()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps({**about, "rows": list(rows)}, indent=2) + "\n", encoding="utf-8")
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join('–' if line[key] is None else str(line[key]) for key in columns)} |" for line in rows]
+    head = f"# {title}\n\n`{command}` on {about['machine']}, commit {about['commit']}.\n\n"
+    (out / f"{name}.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """Processor cores, architecture, operating system and Python."""
+    return f"{os.cpu_count()} cores {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    """The commit of the working tree, marked where files differ from it; "unknown" outside of a clone."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return done.stdout.strip() or "unknown"
