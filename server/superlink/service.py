@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from flwr.common.constant import ISOLATION_MODE_PROCESS, TRANSPORT_TYPE_GRPC_RERE
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, PushMessagesRequest, PushMessagesResponse
 from flwr.server.superlink.linkstate import LinkState
@@ -37,6 +38,7 @@ from federation.bell import Bell
 from federation.errors import LinkError
 from federation.gate import App, Caller, Denied, Gate, Headers, Route
 from server.active import Active
+from server.superlink import parts
 from server.superlink.members import Doorkeeper, LinkStateNodes, Membership
 from server.superlink.secrets import Secrets
 
@@ -60,7 +62,6 @@ UNUSED_LAYERS = {
 
 FLEET_MESSAGES = ("activate-node", "push-messages", "pull-messages")
 FLEET_PARTS = ("deactivate-node", "send-node-heartbeat", "get-run", "get-fab", "confirm-message-received")
-FLEET_OBJECTS = ("push-object", "pull-object")
 CONTROL = ("start-run", "stop-run", "list-runs")
 RUNTIME_CALLS = ("send-task-heartbeat", "pull-task-input", "push-task-output", "confirm-message-received", "get-nodes")
 
@@ -97,17 +98,17 @@ def serve(setup: Setup, active: Active, public_api: Callable[[LinkStateNodes], A
     log = _access_log(setup.log)
     bells = _Bells(Bell(HOLD_S), Bell(HOLD_S), Bell(HOLD_S))
     public_routes = {
-        **_fleet(app, Doorkeeper(state, active), bells),
+        **_fleet(app, state, active, bells),
         "/paceline/v1/": Route(public_api(LinkStateNodes(state)), CALL_BYTES, _anyone, frozenset({"GET", "POST"})),
     }
     servers = [
         (_uvicorn(Gate("public", public_routes, log), setup), public),
-        (_uvicorn(Gate("private", _private(app, setup.secrets, bells), log), setup), private),
+        (_uvicorn(Gate("private", _private(app, state, setup.secrets, bells), log), setup), private),
     ]
     _run_until_signal(servers)
 
 
-def _superlink(setup: Setup, active: Active) -> tuple[App, LinkState]:
+def _superlink(setup: Setup, active: Active) -> tuple[FastAPI, LinkState]:
     """Flower's own application, with our membership and two stricter Fleet handlers."""
     flower.adapt(main, "get_federation_manager", lambda is_simulation: Membership(active))
     flower.adapt(fleet_handlers, "activate_node", _activate(fleet_handlers.activate_node))
@@ -176,22 +177,25 @@ def _push_own_messages(
     return push_messages
 
 
-def _fleet(app: App, door: Doorkeeper, bells: _Bells) -> dict[str, Route]:
+def _fleet(app: FastAPI, state: LinkState, active: Active, bells: _Bells) -> dict[str, Route]:
+    door = Doorkeeper(state, active)
     routes = {f"/v1/fleet/{name}": Route(app, CALL_BYTES, door.message) for name in FLEET_MESSAGES}
     routes |= {f"/v1/fleet/{name}": Route(app, CALL_BYTES, door.part) for name in FLEET_PARTS}
-    routes |= {f"/v1/fleet/{name}": Route(app, OBJECT_BYTES, door.part, quiet=True) for name in FLEET_OBJECTS}
+    for name, answer in (("push-object", parts.fleet_push(state)), ("pull-object", parts.fleet_pull(state))):
+        routes[f"/v1/fleet/{name}"] = Route(parts.Parts(app, answer), OBJECT_BYTES, door.part, quiet=True)
     routes["/v1/fleet/send-node-heartbeat"] = Route(app, CALL_BYTES, door.part, quiet=True)
     routes["/v1/fleet/pull-messages"] = Route(app, CALL_BYTES, door.message, waits=bells.nodes, quiet=True)
     routes["/v1/fleet/push-messages"] = Route(app, CALL_BYTES, door.message, rings=(bells.rounds,))
     return routes
 
 
-def _private(app: App, secrets: Secrets, bells: _Bells) -> dict[str, Route]:
+def _private(app: FastAPI, state: LinkState, secrets: Secrets, bells: _Bells) -> dict[str, Route]:
     control = _bearer(secrets.control)
     routes = {f"/v1/control/{name}": Route(app, CALL_BYTES, control) for name in CONTROL}
     routes["/v1/control/start-run"] = Route(app, CALL_BYTES, control, rings=(bells.runs,))
     routes |= {f"/v1/runtime/{name}": Route(app, CALL_BYTES, _task, quiet=True) for name in RUNTIME_CALLS}
-    routes |= {f"/v1/runtime/{name}": Route(app, OBJECT_BYTES, _task, quiet=True) for name in FLEET_OBJECTS}
+    for name, answer in (("push-object", parts.runtime_push(state)), ("pull-object", parts.runtime_pull(state))):
+        routes[f"/v1/runtime/{name}"] = Route(parts.Parts(app, answer), OBJECT_BYTES, _task, quiet=True)
     routes["/v1/runtime/acquire-task"] = Route(app, CALL_BYTES, _executor, waits=bells.runs, quiet=True)
     routes["/v1/runtime/pull-messages"] = Route(app, CALL_BYTES, _task, waits=bells.rounds, quiet=True)
     routes["/v1/runtime/push-messages"] = Route(app, OBJECT_BYTES, _task, rings=(bells.nodes,), quiet=True)
