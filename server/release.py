@@ -1,6 +1,7 @@
 """Finished models: weights, card and signed task in a folder whose every bit the coordinator signs."""
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import safetensors.numpy
 
 from federation.errors import ManifestError, PacelineError, SignatureError, UsageError
 from federation.ids import Fingerprint
+from federation.manifest import HEX64
 from federation.signing import Identity, fingerprint, parse_signed_manifest, verify_manifest
 from server import card, sealed
 from server import settings as server_settings
@@ -81,6 +83,16 @@ def export(store: ServerStore, folder: ServerFolder, name: str, target: Path) ->
 def show(store: ServerStore, folder: ServerFolder, name: str) -> dict[str, Any]:
     """The card of a release."""
     return card.parse(contents(store, folder, name)[CARD])
+
+
+def trusted(text: str) -> Fingerprint | None:
+    """A fingerprint as somebody typed it, or None for an empty text; `UsageError` for anything else."""
+    if not text:
+        return None
+    digits = text.lower().replace(":", "").replace(" ", "")
+    if not re.fullmatch(HEX64, digits):
+        raise UsageError("--fingerprint has 64 hexadecimal digits; see `paceline server status` at the coordinator.")
+    return Fingerprint(digits)
 
 
 def verify_release(path: Path, coordinator: Fingerprint | None) -> list[Check]:

@@ -126,6 +126,8 @@ def require_launchable(store: ServerStore, folder: ServerFolder, name: str) -> M
         raise UsageError(f"task {name} is running already; see it with: paceline task watch {name}")
     if task.state is TaskState.COMPLETED:
         raise UsageError(f"task {name} is completed; see it with: paceline release show {name}")
+    if task.state in (TaskState.FAILED, TaskState.STOPPED):
+        raise UsageError(f"task {name} was launched before and {task.state}; go on with: paceline task resume {name}")
     return require_runnable(store, folder, name)
 
 

@@ -13,9 +13,9 @@ from server.store.tables import AcceptanceTable, SignatureTable, TaskTable
 NEXT_STATES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.DRAFT: frozenset({TaskState.SIGNED}),
     TaskState.SIGNED: frozenset({TaskState.RUNNING}),
-    TaskState.RUNNING: frozenset({TaskState.RUNNING, TaskState.COMPLETED, TaskState.FAILED, TaskState.STOPPED}),
+    TaskState.RUNNING: frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.STOPPED}),
     TaskState.FAILED: frozenset({TaskState.FAILED, TaskState.RUNNING, TaskState.STOPPED}),
-    TaskState.STOPPED: frozenset({TaskState.STOPPED, TaskState.RUNNING, TaskState.COMPLETED, TaskState.FAILED}),
+    TaskState.STOPPED: frozenset({TaskState.RUNNING, TaskState.COMPLETED}),
     TaskState.COMPLETED: frozenset({TaskState.COMPLETED}),
 }
 
@@ -50,15 +50,24 @@ class Tasks(AuditLog):
         with self.reading() as session:
             return _task(_find(session, key))
 
-    def set_task_state(self, task: str, state: TaskState, message: str = "", run_id: int | None = None) -> None:
-        """Move a task (by name or digest) on; `StoreError` if its state does not lead there (see `NEXT_STATES`)."""
+    def set_task_state(self, task: str, state: TaskState, message: str = "") -> None:
+        """Move a task (by name or digest) on; `StoreError` if its state does not lead there (see `NEXT_STATES`).
+
+        A task that the operator stopped and that then fails, because it was stopped, stays stopped.
+        """
         with self.transaction() as session:
             row = _find(session, task, lock=True)
+            if (row.state, state) == (TaskState.STOPPED, TaskState.FAILED):
+                return
             if state not in NEXT_STATES[TaskState(row.state)]:
                 raise StoreError(f"task {row.name} is {row.state} and cannot become {state}.")
             row.state, row.message = state, message
-            row.run_id = row.run_id if run_id is None else str(run_id)
             self.append(session, f"task-{state}", {"task": row.digest, "message": message})
+
+    def set_run(self, task: str, run_id: int) -> None:
+        """Remember which run of Flower works on a task."""
+        with self.transaction() as session:
+            _find(session, task, lock=True).run_id = str(run_id)
 
     def add_signature(self, task: TaskDigest, signature: Signature) -> TaskState:
         """Record a signature that was verified; with both of them the draft becomes signed. Returns the state."""
