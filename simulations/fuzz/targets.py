@@ -5,17 +5,20 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from random import Random
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 from pydantic import ValidationError
 
 from federation import audit, enrolment, signing, wire
 from federation.codecs import CODECS, Codec
-from federation.errors import EnrolmentError
+from federation.errors import EnrolmentError, SignatureError
 from federation.manifest import parse
 from federation.messages import Answer, Request
 from federation.roles import Role
+from server import sealed as release_files
 from simulations import specimens
 from simulations.fuzz.mutations import mutate_bytes, mutate_json
 from simulations.specimens import NOW, RUNNERS, identity
@@ -47,7 +50,7 @@ class Target:
 
 def targets() -> tuple[Target, ...]:
     """All targets, in a fixed order."""
-    return (*_messages(), *_documents(), *_codecs(), _token(), _token_body(), _join(), _proof())
+    return (*_messages(), *_documents(), *_codecs(), _token(), _token_body(), _join(), _proof(), _release())
 
 
 def _messages() -> tuple[Target, ...]:
@@ -135,6 +138,12 @@ def _proof() -> Target:
         return data
 
     return Target("inclusion proof", (seed,), partial(_bytes, (seed,)), read, True)
+
+
+def _release() -> Target:
+    files = {"model.safetensors": bytes(64), "card.json": b"{}", "task.json": specimens.manifest().canonical()}
+    seed = release_files.pack(release_files.seal(files, specimens.manifest().digest(), COORDINATOR))
+    return Target("release", (seed,), partial(_bytes, (seed,)), _read_release, True)
 
 
 def _bytes(seeds: tuple[bytes, ...], data: bytes, draw: Random) -> bytes:
@@ -237,6 +246,17 @@ def _read_join(data: bytes) -> bytes:
     except ValidationError as error:
         raise EnrolmentError("not a join request") from error
     return enrolment.join_bytes(request)
+
+
+def _read_release(data: bytes) -> bytes:
+    with NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        files = release_files.read(Path(file.name))
+    failed = [line.check for line in release_files.check(files, COORDINATOR.fingerprint) if not line.passed]
+    if failed:
+        raise SignatureError(f"damaged: {failed}")
+    return release_files.pack(files)
 
 
 def _invitation() -> enrolment.Invitation:
