@@ -95,14 +95,13 @@ def forget(store: NodeStore, person: PersonNumber, at: datetime) -> None:
 
 
 def _finish_erasures(store: NodeStore) -> None:
-    """Delete identities of forgotten people for good; taken up again after a crash or a locked file."""
+    """Delete identities of forgotten people for good: also after a crash, a locked file, a restored backup."""
     with store.reading() as tx, store.identities.reading() as ids:
-        if not registry.erasure_is_due(tx):
+        erased = registry.external_ids(ids, list(registry.forgotten(tx)))
+        if not erased and not registry.erasure_is_due(tx):
             return
-        left = [(number, registry.identity(ids, number)) for number in registry.forgotten(tx)]
-        erased = [(PersonNumber(number), row.external_id) for number, row in left if row is not None]
-    for number, name in erased:
-        curve = budget.spent(store, number)
+    for number, name in erased.items():
+        curve = budget.spent(store, PersonNumber(number))
         with store.identities.transaction() as ids:
             if curve.any():
                 registry.remember(ids, name, json.dumps(curve.tolist()))

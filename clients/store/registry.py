@@ -107,6 +107,15 @@ def identity(ids: Session, number: int) -> IdentityRow | None:
     return ids.get(IdentityRow, number)
 
 
+def external_ids(ids: Session, people: Collection[int]) -> dict[int, str]:
+    """What those of `people` are called outside who have an identity."""
+    query = select(IdentityRow.number, IdentityRow.external_id)
+    found: dict[int, str] = {}
+    for some in _portions(people):
+        found.update(ids.exec(query.where(col(IdentityRow.number).in_(some))).all())
+    return found
+
+
 def identities(ids: Session) -> Iterator[IdentityRow]:
     """All identities, in the order of their numbers."""
     return iter(ids.exec(select(IdentityRow).order_by(col(IdentityRow.number))))

@@ -1,5 +1,6 @@
 """People: known here by number, erasable, and nobody's spent budget is lost with them."""
 
+import shutil
 from datetime import UTC, datetime
 
 import numpy as np
@@ -123,6 +124,20 @@ def test_an_erasure_cut_off_between_the_two_databases_is_finished_at_the_next_si
 
 def interrupted(_store):
     raise KeyboardInterrupt
+
+
+def test_an_erased_identity_that_comes_back_with_a_backup_is_erased_again(tmp_path):
+    with open_store(tmp_path, clock=lambda: NOW) as store:
+        ann = people.person_number(store, "ann")
+        spend(store, 0, [ann])
+    shutil.copy(tmp_path / "identities.sqlite", tmp_path / "backup")
+    with open_store(tmp_path, clock=lambda: NOW) as store:
+        people.forget(store, ann, NOW)
+    shutil.copy(tmp_path / "backup", tmp_path / "identities.sqlite")
+    with open_store(tmp_path, clock=lambda: NOW) as store:
+        again = people.person_number(store, "ann")
+        assert again != ann
+        assert np.allclose(budget.spent(store, again), rdp(COST, 1))
 
 
 def test_identities_of_a_transaction_that_failed_are_taken_up_again(store):
