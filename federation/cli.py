@@ -152,7 +152,9 @@ def load(name: str) -> click.Command:
     for point in commands():
         group, dot, inner = point.partition(".")
         if dot and group == name and isinstance(command, click.Group):
-            command.add_command(_load_one(point), inner)
+            mounted = _load_one(point)
+            mounted.name = inner
+            command.add_command(mounted)
     return command
 
 

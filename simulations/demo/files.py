@@ -100,7 +100,7 @@ def _long(recordings: Sequence[datasets.Recording]) -> tuple[npt.NDArray[np.floa
         "label": np.repeat([recording.label for recording in recordings], sizes),
         "seconds": np.concatenate([np.arange(size) / RATE_HZ for size in sizes]),
     }
-    return np.concatenate([recording.samples for recording in recordings]), texts
+    return np.ascontiguousarray(np.concatenate([recording.samples for recording in recordings])), texts
 
 
 def _laboratory(recordings: Sequence[datasets.Recording]) -> tuple[Table, Mapping[str, Any]]:
