@@ -158,14 +158,18 @@ def _updates(
     # Each person moves a copy of the weights, so the slope of the sum of their losses holds each one's own. The plain
     # backward pass over the batched forward one is a quarter faster than vmap(grad), which adds up out of place.
     losses = vmap(loss, in_dims=(0, 0, 0, None))
-    sizes = [weights[name].numel() for name in names]
-    updates = torch.zeros(len(real), sum(sizes), dtype=torch.float32)
-    for step in range(training.local_steps):
-        parts = zip(names, torch.split(updates, sizes, dim=1), strict=True)
-        moved = {name: weights[name].detach() + part.view(-1, *weights[name].shape) for name, part in parts}
-        leaves = [tensor.requires_grad_() for tensor in moved.values()]
-        slopes = torch.autograd.grad(losses(moved, fields, share, seed + step).sum(), leaves)
-        updates -= training.learning_rate * torch.cat([slope.flatten(1) for slope in slopes], dim=1)
+
+    def moves(local: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        leaves = [tensor.requires_grad_() for tensor in local.values()]
+        slopes = torch.autograd.grad(losses(local, fields, share, seed + step).sum(), leaves)
+        return torch.cat([slope.flatten(1) for slope in slopes], dim=1).mul_(-training.learning_rate)
+
+    start = {name: weights[name].detach() for name in names}
+    updates = moves({name: tensor.expand(len(real), *tensor.shape) for name, tensor in start.items()}, 0)
+    for step in range(1, training.local_steps):
+        parts = torch.split(updates, [tensor.numel() for tensor in start.values()], dim=1)
+        moved = zip(start.items(), parts, strict=True)
+        updates += moves({name: tensor + part.view(-1, *tensor.shape) for (name, tensor), part in moved}, step)
     return updates
 
 
