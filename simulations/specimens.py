@@ -34,12 +34,14 @@ from federation.messages import (
 )
 from federation.roles import Role
 from federation.signing import (
+    ACCEPTANCE,
     Acceptance,
     Identity,
     Membership,
     SignedManifest,
     SignedMembership,
     accept,
+    canonical,
     sign_digest,
     sign_membership,
 )
@@ -140,8 +142,11 @@ def signed_manifest(task: Manifest | None = None) -> SignedManifest:
 
 
 def acceptance() -> Acceptance:
-    """The yes of a data provider to the specimen task (its nonce is new each time)."""
-    return accept(identity(RUNNERS), RUNNERS, manifest().digest(), NOW)
+    """The yes of a data provider to the specimen task, under a nonce that is always the same."""
+    key = identity(RUNNERS)
+    unsigned = accept(key, RUNNERS, manifest().digest(), NOW).model_copy(update={"nonce": "07" * 16})
+    body = canonical(unsigned.model_dump(mode="json", exclude={"signature"}))
+    return unsigned.model_copy(update={"signature": key.sign(ACCEPTANCE, body).hex()})
 
 
 def membership() -> SignedMembership:

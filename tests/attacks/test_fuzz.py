@@ -33,7 +33,8 @@ def test_every_seed_can_be_read(target: Target):
 
 
 def test_number_and_seed_say_everything_about_a_mutation():
-    for target in targets():
+    for target, again in zip(targets(), targets(), strict=True):
+        assert target.seeds == again.seeds
         for number in range(20):
             first, second = (target.mutate(target.seeds[0], Random(number)) for _ in range(2))
             assert first == second
