@@ -1,9 +1,8 @@
 """The command groups of a node, with the options that all their commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -17,7 +16,7 @@ ORDER = (
 class InOrder(TyperGroup):
     """Lists its commands in `ORDER`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands."""
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
