@@ -93,6 +93,12 @@ def spent(store: NodeStore, person: PersonNumber) -> Curve:
         return _followed(store, tx).curve_of(person)
 
 
+def charged_attempts(store: NodeStore, task: TaskDigest, step: Step) -> frozenset[int]:
+    """The attempts of a task that were charged for `step`."""
+    with store.reading() as tx:
+        return ledger.attempts_of(tx, task, step)
+
+
 def table(store: NodeStore) -> tuple[GroupSpend, ...]:
     """Who has spent what, by groups of people with the same history."""
     with store.reading() as tx:

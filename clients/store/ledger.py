@@ -72,6 +72,12 @@ def reserved(tx: Session, task: TaskDigest, attempt: int, step: str) -> bool:
     return tx.exec(same).first() is not None
 
 
+def attempts_of(tx: Session, task: TaskDigest, step: str) -> frozenset[int]:
+    """Every attempt of a task that was charged at this step."""
+    found = tx.exec(select(LedgerRow.attempt).where(LedgerRow.task == task, LedgerRow.step == step))
+    return frozenset(attempt for attempt in found if attempt is not None)
+
+
 def append(tx: Session, charge: Reserved | Carried, at: int) -> Entry:
     """Write one row after the last one."""
     number, previous = last(tx)

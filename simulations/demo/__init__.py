@@ -23,7 +23,7 @@ class Made:
 def run(out: Path, screen: "Console") -> Made:
     """Play the whole demo into the folder `out`; whatever happens, nothing that it started is left running."""
     from simulations.demo import acts, collect, live, render, scene, training
-    from simulations.demo.shell import Shell
+    from simulations.shell import Shell
 
     began, started = datetime.now(UTC), time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

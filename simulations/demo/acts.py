@@ -9,7 +9,8 @@ from federation.roles import Role
 from simulations.demo import consents
 from simulations.demo.cast import CAST, PEOPLE, Party
 from simulations.demo.files import Delivery, deliver
-from simulations.demo.scene import Scene, free_ports, side_by_side, wait_for_port
+from simulations.demo.scene import Scene, side_by_side
+from simulations.ports import free_ports, wait_for_port
 
 START_S = 60.0
 PURPOSE = "train-motion-models"

@@ -1,6 +1,5 @@
 """Where the demo plays: its folders, its shell, and a clock for each act."""
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from federation.errors import LinkError, UsageError
+from federation.errors import UsageError
 from federation.ids import PartyId
 from simulations.demo.live import Board
-from simulations.demo.shell import Shell
+from simulations.shell import Shell
 
 MARK = ".paceline-demo"
 AT_ONCE = 2
@@ -70,26 +69,3 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on right now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
-
-
-def wait_for_port(port: int, deadline_s: float, still_alive: Callable[[], None]) -> None:
-    """Wait until something listens on `port`; `still_alive` raises if that will not happen."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        still_alive()
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise LinkError(f"nothing listens on port {port} after {deadline_s:.0f} s; read the logs in demo-out/logs.")

@@ -45,7 +45,7 @@ class Processes:
         """kill -9."""
         process = self.running.pop(name)
         process.kill()
-        process.wait()
+        end(process, 10.0)
 
     def start_all(self, executor: bool = True) -> None:
         """Start everything and wait until all nodes are connected."""

@@ -3,7 +3,6 @@
 import datetime
 import ipaddress
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from federation.ids import PartyId
+from simulations.ports import free_ports
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def make(path: Path, parties: list[str]) -> Place:
         (path / party / "supernode.key").write_bytes(private)
         public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
         (path / party / "supernode.pub").write_bytes(public)
-    place = Place(path, *_free_ports())
+    place = Place(path, *free_ports(2))
     (path / "ports.json").write_text(json.dumps([place.port, place.private_port]), "utf-8")
     (path / "parties.json").write_text(json.dumps(parties), "utf-8")
     place.set_active({})
@@ -61,11 +61,6 @@ def make(path: Path, parties: list[str]) -> Place:
 def read(path: Path) -> Place:
     """The place that `make` made."""
     return Place(path, *json.loads((path / "ports.json").read_text("utf-8")))
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def _certificates(folder: Path) -> None:

@@ -18,12 +18,13 @@ from simulations.processes.place import Place
 
 FAIL = b"fail:"
 SLEEP = b"sleep:"
+PRIVATE_TEXT = "knee pain of Jane Roe"
 
 
 def echo(blob: bytes) -> bytes:
-    """Answer with the same bytes; ``fail:…`` raises them as an error, ``sleep:SECONDS`` takes its time."""
+    """Answer with the same bytes; ``fail:`` raises an error with a private text, ``sleep:SECONDS`` takes its time."""
     if blob.startswith(FAIL):
-        raise RuntimeError(blob.decode())
+        raise RuntimeError(PRIVATE_TEXT)
     if blob.startswith(SLEEP):
         time.sleep(float(blob.removeprefix(SLEEP)))
     return blob
@@ -84,6 +85,7 @@ def run_rounds(place: Place, token: str) -> None:
                 results.write(json.dumps(line) + "\n")
                 results.flush()
 
+    executor.interrupt_on_term()
     executor.run_one(runtime(place), token, work)
 
 

@@ -1,4 +1,4 @@
-"""Runs the same commands that partners type, and the processes that they leave running."""
+"""Runs the commands that partners type, with the processes that they leave running."""
 
 import json
 import signal
@@ -19,7 +19,7 @@ COMMAND_DEADLINE_S = 120.0
 
 
 class CommandFailed(PacelineError):
-    """A command of the demo ended with an error that the demo did not expect."""
+    """A command ended with an error that its caller did not expect."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Finished:
 
 
 class Shell:
-    """Commands and processes of one demo; leaving it stops every process that it started."""
+    """Commands and processes of one federation; leaving it stops every process that it started."""
 
     def __init__(self, logs: Path) -> None:
         logs.mkdir(parents=True, exist_ok=True)
@@ -55,16 +55,22 @@ class Shell:
 
     def run(self, *arguments: str | Path, expect: int = 0) -> Finished:
         """Run ``paceline ARGUMENTS`` to its end; `CommandFailed` if it does not exit with `expect`."""
+        finished = self.attempt(*arguments)
+        if finished.exit_code != expect:
+            raise CommandFailed(
+                f"`paceline {' '.join(finished.arguments)}` ended with {finished.exit_code}, expected {expect}:\n"
+                f"{finished.errors.strip()}"
+            )
+        return finished
+
+    def attempt(self, *arguments: str | Path) -> Finished:
+        """Run ``paceline ARGUMENTS`` to its end, whatever that is."""
         words, started = tuple(map(str, arguments)), time.monotonic()
         done = subprocess.run(
             [*program(), *words], capture_output=True, text=True, timeout=COMMAND_DEADLINE_S, check=False
         )
         finished = Finished(words, done.returncode, time.monotonic() - started, done.stdout, done.stderr)
         self.history.append(finished)
-        if done.returncode != expect:
-            raise CommandFailed(
-                f"`paceline {' '.join(words)}` ended with {done.returncode}, expected {expect}:\n{done.stderr.strip()}"
-            )
         return finished
 
     def json(self, *arguments: str | Path) -> Any:
@@ -82,6 +88,10 @@ class Shell:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    def dead(self) -> list[str]:
+        """Names of the started processes that have ended."""
+        return [name for name, process in self._running.items() if process.poll() is not None]
 
     def require_running(self) -> None:
         """`LinkError` with the end of its log, if a process that should run has ended."""

@@ -1,0 +1,1 @@
+"""Kills processes of a running federation at random instants, then proves that nothing was lost or doubled."""
