@@ -145,6 +145,13 @@ def test_the_ledger_cannot_be_changed_through_sql(store, tmp_path):
     assert verify(store).reservations == 1
 
 
+def test_our_own_connection_cannot_replace_a_row_either(store):
+    reserve(store, charge(0), CAP, None, AT)
+    with pytest.raises(StoreError, match="its log is append-only"), store.transaction() as tx:
+        tx.connection().exec_driver_sql("REPLACE INTO reservation SELECT * FROM reservation")
+    assert verify(store).reservations == 1
+
+
 @pytest.mark.parametrize(
     "edit",
     [

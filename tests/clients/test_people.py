@@ -86,6 +86,11 @@ def test_an_erased_person_cannot_be_found_in_any_file_while_the_log_still_verifi
     assert people.everyone(store) == BitMap([numbers["bob"]])
 
 
+def test_what_is_deleted_from_the_identities_is_overwritten(store):
+    with store.identities.reading() as ids:
+        assert ids.connection().exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+
+
 def test_a_person_who_comes_back_is_somebody_else_with_the_same_spent_budget(store):
     ann = people.person_number(store, "ann")
     spend(store, 0, [ann])
