@@ -129,7 +129,7 @@ def _stop(one: _Kept, tell: Say) -> None:
     if one.process is None:
         return
     end(one.process, STOP_S)
-    _close(one)
+    one.process = None
     tell(f"{one.program.name} stopped")
 
 
@@ -141,6 +141,8 @@ def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _close(one: _Kept) -> None:

@@ -21,6 +21,7 @@ def main_run(path: Path) -> None:
     """One run, whose token comes in by standard input."""
     token = executor.read_token()
     end_with_parent()
+    executor.interrupt_on_term()
     from server.app.task import server_app
 
     executor.run_one(_runtime(path), token, server_app(path))

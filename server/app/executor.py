@@ -49,7 +49,7 @@ class Runtime:
 
 def execute(runtime: Runtime, command: Sequence[str]) -> None:
     """Start `command` for every task that Flower hands out, until SIGINT or SIGTERM; it reads its token from stdin."""
-    _interrupt_on_term()
+    interrupt_on_term()
     flower.adapt(http_retry, "MAX_RETRY_DELAY", MAX_RETRY_DELAY_S)  # as shipped, up to 20 s
     client = RuntimeHttpClient.from_server_address(
         server_address=runtime.address,
@@ -93,7 +93,6 @@ def read_token() -> str:
 
 def run_one(runtime: Runtime, token: str, work: Work) -> bool:
     """Run one task to its end and report how it ended; True if it ended well."""
-    _interrupt_on_term()
     flower.adapt(http_retry, "MAX_RETRY_DELAY", MAX_RETRY_DELAY_S)
     grid = HttpGrid(runtime.address, False, runtime.ca, token=token)
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(grid._runtime_client))
@@ -137,7 +136,9 @@ def _report(grid: HttpGrid, failure: str) -> None:
         log.warning("Flower was not told how the run ended: %s", error)
 
 
-def _interrupt_on_term() -> None:
+def interrupt_on_term() -> None:
+    """Let SIGTERM end what runs as Ctrl-C does; for the main thread of a process of ours."""
+
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
