@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from clients import budget
+from clients import budget, people
 from clients.pinned import write_whole
 from clients.policy import Policy
 from clients.settings import NodeFolder, load
@@ -59,11 +59,14 @@ def verified(folder: NodeFolder) -> dict[str, Any]:
 
 
 def _groups(store: NodeStore, policy: Policy) -> list[dict[str, Any]]:
-    found = []
+    found, rest = [], people.everyone(store)
     for group in budget.table(store):
         spent = epsilon_from_rdp(group.curve, policy.delta) if group.charges else 0.0
         left = max(0.0, policy.max_epsilon - spent)
         found.append({"people": len(group.people), "charges": group.charges, "epsilon": spent, "remaining": left})
+        rest -= group.people
+    if rest:
+        found.append({"people": len(rest), "charges": 0, "epsilon": 0.0, "remaining": policy.max_epsilon})
     return found
 
 

@@ -79,8 +79,12 @@ def _show(out: "Console", found: "Review") -> None:
     out.print(f"Task {found.task} ({found.state}), digest {found.digest}\n", markup=False)
     for heading, text in found.paragraphs.items():
         out.print(f"{heading}: {text}\n", markup=False)
-    rows = [asdict(party) for party in found.parties]
-    out.print(console.table(rows, "party", "role", "people", "known", "fingerprint"))
+    out.print("who takes part, with fingerprints to compare:", markup=False)
+    for party in found.parties:
+        known = "confirmed before" if party.known else "NEW to this node"
+        people = f", {party.people} people" if party.people else ""
+        out.print(f"- {party.name} ({party.party}), {party.role}{people}, {known}", markup=False)
+        out.print(f"  {party.fingerprint}", markup=False)
     if found.objections:
         out.print("\nIn the way of accepting:", markup=False)
     for objection in found.objections:
