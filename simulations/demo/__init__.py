@@ -22,7 +22,8 @@ class Made:
 
 def run(out: Path, screen: "Console") -> Made:
     """Play the whole demo into the folder `out`; whatever happens, nothing that it started is left running."""
-    from simulations.demo import acts, collect, live, render, scene, training
+    from simulations.demo import acts, live, render, scene, training
+    from simulations.demo.collect import collect, facts
     from simulations.shell import Shell
 
     began, started = datetime.now(UTC), time.monotonic()
@@ -34,10 +35,9 @@ def run(out: Path, screen: "Console") -> Made:
         opened = acts.open_federation(here)
         trained = training.train(here)
         with here.act("Each folder is opened for the report"):
-            found = collect.collect(here, opened, trained)
+            found = collect(here, opened, trained)
         with here.act("Everything stops"):
             shell.stop()
     seconds = time.monotonic() - started
-    facts = collect.facts(found, began, here.seconds | {"total": seconds})
-    page, data = render.write(facts, place)
+    page, data = render.write(facts(found, began, here.seconds | {"total": seconds}), place)
     return Made(page, data, seconds)
