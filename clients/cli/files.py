@@ -62,7 +62,7 @@ def data_(folder: Dir = None, json: Json = False) -> None:
             }
             for item in store.datasets()
         ]
-    names = ("number", "workload", "rows", "people", "held_out", "at", "file")
+    names = ("number", "workload", "rows", "people", "held_out", "at")
     console.result(json, found, lambda out: out.print(console.table(found, *names)))
 
 

@@ -1,5 +1,6 @@
 """NumPy archives as a stream of frames: each array is unpacked piece by piece, and pickles are refused."""
 
+import io
 import math
 import re
 import zipfile
@@ -16,6 +17,7 @@ from federation.errors import ImportRejected
 
 ROWS = 1 << 14
 MAX_ROW_BYTES = 1 << 13
+MAX_FORTRAN_BYTES = 128 << 20
 Array = npt.NDArray[Any]
 
 
@@ -72,11 +74,27 @@ def _open(path: Path, archive: zipfile.ZipFile, key: str) -> _Member:
     shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
         raise ImportRejected(f"{path}: array {key} holds Python objects, which could run code. Save numbers or text.")
-    if len(shape) > 2 or (fortran and len(shape) == 2):
-        raise ImportRejected(f"{path}: array {key} has shape {shape}; expected (rows,) or (rows, columns) in C order.")
+    if len(shape) > 2:
+        raise ImportRejected(f"{path}: array {key} has shape {shape}; expected (rows,) or (rows, columns).")
     if dtype.itemsize * math.prod(shape[1:]) > MAX_ROW_BYTES:
         raise ImportRejected(f"{path}: one row of array {key} is longer than {MAX_ROW_BYTES} bytes.")
+    if fortran and len(shape) == 2:
+        file = _by_rows(path, key, file, dtype, shape)
     return _Member(file, dtype, shape or (1,))
+
+
+def _by_rows(path: Path, key: str, file: IO[bytes], dtype: "np.dtype[Any]", shape: tuple[int, ...]) -> IO[bytes]:
+    """The same table row by row; stored by columns it must be read whole, so only up to a limit."""
+    size = dtype.itemsize * math.prod(shape)
+    if size > MAX_FORTRAN_BYTES:
+        raise ImportRejected(
+            f"{path}: array {key} is stored by columns and larger than {MAX_FORTRAN_BYTES >> 20} MiB; save it by rows: "
+            "numpy.ascontiguousarray(array)."
+        )
+    data = file.read(size)
+    if len(data) != size:
+        raise EOFError("an array is shorter than its header says")
+    return io.BytesIO(np.frombuffer(data, dtype).reshape(shape, order="F").tobytes(order="C"))
 
 
 def _length(path: Path, members: Mapping[str, _Member]) -> int:

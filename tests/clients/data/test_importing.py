@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -171,8 +172,11 @@ def test_labels_may_be_renamed_or_be_class_numbers(desk: Desk, tmp_path: Path) -
     assert desk.rows("motion").fields["y"].tolist() == [1] * 5 + [0] * 5
 
 
-def test_a_numpy_table_is_read_by_column_and_single_values_hold_for_all_rows(desk: Desk, tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(0, 9, (60, 2))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_numpy_table_is_read_by_column_and_single_values_hold_for_all_rows(
+    desk: Desk, tmp_path: Path, order: Literal["C", "F"]
+) -> None:
+    x = np.array(np.random.default_rng(0).normal(0, 9, (60, 2)), order=order)
     np.savez(tmp_path / "a.npz", X=x, person=np.array("p1"), y=np.array([0]))
     mapping = ColumnMap(person="person", target="y", rate_hz=50, columns={"ax": "X[0]", "ay": "X[1]"})
     assert desk.take(MOTION, mapping, tmp_path / "a.npz").rows == 5
