@@ -147,7 +147,8 @@ def _withdrawal(found: Found) -> Json:
         f"{said['committed_before']} was committed. The last round that used a row of theirs is round {last} of "
         f"{rounds}; the {rounds - last} rounds after it, and the three tasks that followed, ran without them. Their "
         f"own record, which the node keeps and signs for, lists every use: {len(late)} of {len(uses)} uses began after "
-        "the withdrawal. The coordinator sees only that the commitment to the consent snapshot changed, not who or why.",
+        "the withdrawal. The coordinator sees only that the commitment to the consent snapshot changed, not who or "
+        "why.",
     }
 
 
