@@ -15,7 +15,8 @@ ONE_PERSON = 1
 def initial_weights(workload: Workload, terms: TrainingTerms) -> dict[str, torch.Tensor]:
     """The workload's weights for the task's seed, trained for `pretrain_epochs` on synthetic rows if it has any.
 
-    Only what the task trains is pre-trained. The same task gives the same weights, so that everybody can check that no person's row went in.
+    Only what the task trains is pre-trained. The same task gives the same weights, so that everybody can check that
+    no person's row went in.
     """
     weights = workload.initial(terms.seed)
     if not terms.pretrain_epochs:

@@ -124,7 +124,8 @@ def _varied(x: torch.Tensor, seed: int) -> torch.Tensor:
 
 def _about(axis: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Cross product along the axes' dimension; twice applied, a rotation to second order."""
-    return torch.linalg.cross(axis.expand_as(vectors), vectors, dim=-2)
+    product: torch.Tensor = torch.linalg.cross(axis.expand_as(vectors), vectors, dim=-2)
+    return product
 
 
 def scores(weights: Weights, rows: Rows) -> dict[str, float]:
@@ -207,7 +208,8 @@ def _window(source: np.random.Generator, exercise: Exercise, bend: Array, turn: 
     mirror = [1, 1, 1, 1, 1, 1] if source.uniform() < 0.5 else [-1, 1, 1, 1, -1, -1]
     tremble = _smooth(source.normal(0, 1, (6, SAMPLES + 20)), 21) * np.repeat([0.04, 0.15], 3)[:, None]
     grain = source.normal(0, 1, (6, SAMPLES)) * np.repeat([0.02, 0.04], 3)[:, None]
-    return signal * np.array(mirror)[:, None] + tremble + grain
+    heard: Array = signal * np.array(mirror)[:, None] + tremble + grain
+    return heard
 
 
 def _reach(source: np.random.Generator, repetition: Array) -> Array:

@@ -21,7 +21,7 @@ SCHEMA = RowSchema(
     target=Target("pace", "s/km", low=120.0, high=1200.0),
 )
 AGE_KNOTS = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 75.0)
-DELAY_KNOTS = (0.0, 120.0, 300.0, 600.0)
+DELAY_KNOTS = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 420.0, 480.0, 600.0)
 CENTRE_S_PER_KM, SPREAD_S_PER_KM = 345.0, 60.0
 """About 5:45 min/km, give or take a minute: what any running magazine prints for a popular race."""
 
