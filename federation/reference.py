@@ -19,7 +19,7 @@ def markdown() -> str:
     """The whole page."""
     parts = [HEADER]
     for name in cli.SUMMARIES:
-        parts += [f"\n## paceline {name}\n", *_pages(f"paceline {name}", cli.load(name))]
+        parts += [f"## paceline {name}\n", *_pages(f"paceline {name}", cli.load(name))]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -44,7 +44,8 @@ def _leaves(words: str, command: Any) -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "commands"):
         yield words, command
         return
-    for name, inner in command.commands.items():
+    for name in command.list_commands(command.context_class(command)):
+        inner = command.commands[name]
         if not inner.hidden:
             yield from _leaves(f"{words} {name}", inner)
 

@@ -3,16 +3,22 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
+
 from clients.cli.apps import Dir, Json, node
 from federation import console
 
 
 @node.command()
-def up(folder: Dir = None) -> None:
+def up(folder: Dir = None, json: Json = False) -> None:
     """Run this node until Ctrl-C: connection and worker, restarted when they fail.
+
+    With --json each event is one JSON line.
 
     Example: paceline node up --dir our-node
     """
+    from json import dumps
+
     from clients import supervisor
     from clients.enrolment import require_in
     from clients.settings import find_folder, load
@@ -20,7 +26,7 @@ def up(folder: Dir = None) -> None:
     place = find_folder(folder)
     require_in(place)
     load(place)  # a node.toml that cannot be read is the owner's mistake to hear of now, not in a log
-    supervisor.run(place.path)
+    supervisor.run(place.path, (lambda event: typer.echo(dumps({"event": event}))) if json else None)
 
 
 @node.command()
