@@ -100,6 +100,10 @@ def _private_update(
     """
     terms = agreed.manifest.privacy
     assert isinstance(terms, PersonTerms)  # noqa: S101 - narrows the type; the caller decided
+    if terms.unit == "record":
+        # A person is charged as a group of `rows_per_person` rows; whoever has more gives only so many.
+        _, index, real = training.picked(rows.person.numpy(), terms.rows_per_person, _private_seed(node.source))
+        rows = rows.take(torch.from_numpy(index[real]))
     owners = rows.person
     units = Rows(rows.fields, torch.arange(len(rows))) if terms.unit == "record" else rows
     sampled = sample(np.unique(units.person.numpy()), terms.sampling_rate, node.source)
