@@ -29,7 +29,7 @@ from simulations.benchmarks.learning_report import write
 from simulations.datasets import exercise_rows, pace_rows, ten_mile_runners, watch_recordings
 from simulations.seeded import SeededSource
 
-NOISE_SEEDS = 10
+NOISE_SEEDS = 5
 FOLDS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))
 """People whose rows only judge; the last pair is the demo's and was not looked at while anything was chosen."""
 
