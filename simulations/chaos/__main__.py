@@ -106,9 +106,9 @@ def _wait_for_round(stage: Stage, number: int) -> None:
 
 def summary(kills: list[Kill], verdict: Verdict) -> str:
     """The result in a few lines."""
+    counts = f"{len(verdict.lost)} lost committed rounds, {len(verdict.doubled)} rounds applied twice"
     lines = [
-        f"{len(kills)} kill -9: {len(verdict.lost)} lost committed rounds, {len(verdict.doubled)} rounds applied twice, "
-        f"{len(verdict.uncharged)} uncharged trainings",
+        f"{len(kills)} kill -9: {counts}, {len(verdict.uncharged)} uncharged trainings",
         f"{verdict.charged} reservations checked, {verdict.recomputed} rounds recomputed from the nodes' answers",
     ]
     return "\n".join(lines + verdict.lost + verdict.doubled + verdict.uncharged)

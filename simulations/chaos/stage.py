@@ -1,6 +1,7 @@
 """The federation that is tormented: a coordinator and three nodes as real processes, on synthetic runners."""
 
 import csv
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def _is_ours(process: psutil.Process, path: Path) -> bool:
 
 
 def _follows(words: list[str], first: str, second: str) -> bool:
-    return any(pair == (first, second) for pair in zip(words, words[1:], strict=False))
+    return any(pair == (first, second) for pair in itertools.pairwise(words))
 
 
 def _join(stage: Stage, party: str, role: Role) -> None:
@@ -129,8 +130,7 @@ def _import(stage: Stage, party: str, seed: int) -> None:
             rows.person.tolist(), rows.fields["x"].tolist(), rows.fields["y"].tolist(), strict=True
         ):
             writer.writerow([f"{party}-{person}", *x, y])
-    columns = {name: name for name in [*names, schema.target.name]} | {"person": "runner"}
-    mapping.write_text(tomli_w.dumps({"columns": columns}), "utf-8")
+    mapping.write_text(tomli_w.dumps({"person": "runner", "target": schema.target.name}), "utf-8")
     stage.shell.run("node", "import", table, "--mapping", mapping, "--workload", WORKLOAD, "--dir", stage.node(party))
     people = stage.path / f"{party}-people.txt"
     people.write_text("".join(f"{party}-{number}\n" for number in range(PEOPLE)), "utf-8")

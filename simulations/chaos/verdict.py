@@ -1,5 +1,6 @@
 """What must hold of a federation whose processes were killed, read from its own databases."""
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def _arithmetic(store: ServerStore, nodes: dict[str, Node], verdict: Verdict) ->
     """Where the nodes still keep their answers: the model moved by exactly their sum, once."""
     task = store.task(TASK)
     manifest, rows = task.manifest(), store.rounds(task.digest)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         answers = [_answer(nodes[party], task.digest, after) for party in after.parties]
         if any(answer is None for answer in answers):
             continue
