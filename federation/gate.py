@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ def _headers(scope: Scope) -> Headers:
 
 async def _body(headers: Headers, receive: Receive, max_bytes: int) -> bytes | Denied:
     declared = headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > max_bytes:
+    if re.fullmatch("[0-9]{1,18}", declared) is None or int(declared) > max_bytes:
         return Denied(413, f"the body may have {max_bytes} bytes at most")
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
