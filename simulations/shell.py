@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 import psutil
@@ -48,10 +49,13 @@ class Shell:
         self.history: list[Finished] = []
 
     def __enter__(self) -> "Shell":
+        """From now on SIGTERM ends us as Ctrl-C does, so that nothing is left running."""
+        self._before = signal.signal(signal.SIGTERM, _interrupt)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        signal.signal(signal.SIGTERM, self._before)
 
     def run(self, *arguments: str | Path, expect: int = 0) -> Finished:
         """Run ``paceline ARGUMENTS`` to its end; `CommandFailed` if it does not exit with `expect`."""
@@ -116,6 +120,10 @@ class Shell:
                 log.close()
             self._files.clear()
             signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def program() -> tuple[str, ...]:
