@@ -108,7 +108,7 @@ class Judge:
         before = self._latest.get(key, self.index.latest_at(*key))
         if statement.state in PERMITTING and made < before:
             raise refused(statement, f"it was made at {statement.at}, before one that is recorded already")
-        self._latest[key] = max(made, before)
+        self._latest[key] = made
 
 
 def of_age(born: date, at: datetime, years: int) -> bool:

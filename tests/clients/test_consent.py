@@ -68,6 +68,18 @@ def test_a_withdrawal_by_another_process_is_seen_at_once(store, tmp_path):
     assert consent.permitted(store, TRAIN, NOW, BitMap([0])) == BitMap()
 
 
+def test_what_was_undone_with_its_transaction_permits_nothing(store):
+    def undone():
+        with store.transaction():
+            consent.record(store, said(0))
+            assert who(store) == {0}
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        undone()
+    assert who(store) == set()
+
+
 @pytest.mark.parametrize("state", [state for state in ConsentState if state not in {GIVEN, ConsentState.RENEWED}])
 def test_only_given_and_renewed_permit(store, state):
     consent.record(store, said(0))

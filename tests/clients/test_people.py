@@ -127,6 +127,17 @@ def test_an_erasure_cut_off_between_the_two_databases_is_finished_at_the_next_si
         people.external_id(store, ann)
 
 
+def test_an_erasure_that_could_not_be_scrubbed_is_scrubbed_at_the_next_sight(store, monkeypatch, tmp_path):
+    ann = people.person_number(store, "Ann Example")
+    with monkeypatch.context() as patch:
+        patch.setattr(store.identities, "scrub", lambda: interrupted(store))
+        with pytest.raises(KeyboardInterrupt):
+            people.forget(store, ann, NOW)
+    assert any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
+    people.person_number(store, "bob")
+    assert not any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
+
+
 def interrupted(_store):
     raise KeyboardInterrupt
 

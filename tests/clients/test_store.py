@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -215,9 +216,10 @@ def test_a_database_locked_by_somebody_else_is_an_error_within_the_timeout(tmp_p
     with open_store(tmp_path, busy_timeout_s=0.2) as store:
         other = sqlite3.connect(tmp_path / "node.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        before = everything(tmp_path)
+        before, start = everything(tmp_path), time.monotonic()
         with pytest.raises(StoreError, match=r"database is locked: another process .* nothing was written"):
             store.set_paused(True)
+        assert time.monotonic() - start < 20
         assert not store.paused()  # readers wait for nobody
         other.execute("ROLLBACK")
         other.close()
