@@ -5,6 +5,7 @@ A manifest is made of public constants. One whose numbers contradict one another
 
 import hashlib
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -12,7 +13,7 @@ import rfc8785
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from federation.consent import Purpose
-from federation.errors import ManifestError
+from federation.errors import ManifestError, TermsError
 from federation.ids import Fingerprint, PartyId, TaskDigest
 from federation.roles import Role, Step, may
 
@@ -29,6 +30,23 @@ class Part(BaseModel):
     """A frozen piece of a manifest; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _require_epsilon(declared: float, cost: Callable[[], "SampledGaussian"], charges: int, delta: float) -> None:
+    """Raise `ValueError` unless `declared` is what the other terms cost a person, at most 5 % above."""
+    from privacy import accounting
+
+    try:
+        term = cost()
+        actual = accounting.epsilon(term, charges, delta)
+    except TermsError as error:
+        raise ValueError(str(error)) from error
+    if not actual <= declared <= actual * 1.05 + 1e-3:
+        raise ValueError(
+            f"epsilon = {declared:g} contradicts the other terms, which cost ε = {actual:.4f} per person "
+            f"(q = {term.sampling_rate:g}, σ = {term.noise_multiplier:g}, {charges} charges, δ = {delta:g}). "
+            f"Write epsilon = {math.ceil(actual * 1000) / 1000:g}, or change the terms"
+        )
 
 
 class PersonTerms(Part):
@@ -50,15 +68,7 @@ class PersonTerms(Part):
 
     @model_validator(mode="after")
     def _epsilon_is_what_the_numbers_say(self) -> Self:
-        from privacy import accounting
-
-        actual = accounting.epsilon(self.person_cost(), self.max_attempts, self.delta)
-        if not actual <= self.epsilon <= actual * 1.05 + 1e-3:
-            raise ValueError(
-                f"epsilon = {self.epsilon:g} contradicts the other terms, which cost ε = {actual:.4f} per person "
-                f"(q = {self.sampling_rate:g}, σ = {self.noise_multiplier:g}, {self.max_attempts} attempts, "
-                f"δ = {self.delta:g}). Write epsilon = {math.ceil(actual * 1000) / 1000:g}, or change the terms"
-            )
+        _require_epsilon(self.epsilon, self.person_cost, self.max_attempts, self.delta)
         return self
 
     def person_cost(self) -> "SampledGaussian":
@@ -128,11 +138,7 @@ class NoisedScores(Part):
 
     @model_validator(mode="after")
     def _epsilon_is_what_the_numbers_say(self) -> Self:
-        from privacy import accounting
-
-        actual = accounting.epsilon(self.person_cost(), self.max_evaluations, self.delta)
-        if not actual <= self.epsilon <= actual * 1.05 + 1e-3:
-            raise ValueError(f"evaluation epsilon = {self.epsilon:g} contradicts the other terms: ε = {actual:.4f}")
+        _require_epsilon(self.epsilon, self.person_cost, self.max_evaluations, self.delta)
         return self
 
     def person_cost(self) -> "SampledGaussian":

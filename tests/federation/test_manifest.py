@@ -59,7 +59,7 @@ ABSURD = [
     ("privacy.unit", "household", "does not match any of the expected tags"),
     ("privacy.unit", ..., "Unable to extract tag"),
     ("privacy", {"unit": "none", "epsilon": 1.0}, "Extra inputs are not permitted"),
-    ("evaluation.epsilon", 0.01, "evaluation epsilon = 0.01 contradicts the other terms: ε = 0.40"),
+    ("evaluation.epsilon", 0.01, "epsilon = 0.01 contradicts the other terms, which cost ε = 0.40"),
     ("evaluation.noise_multiplier", 0, "greater than or equal to 0.1"),
     ("evaluation.max_evaluations", 10**9, "less than or equal to 100000"),
     ("rounds", 10**9, "less than or equal to 100000"),
