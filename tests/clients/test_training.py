@@ -130,3 +130,13 @@ def test_weights_outside_the_phase_never_become_an_update():
         party_update(PACE, PACE.phases[0], weights, ["secret.embedding"], rows, terms, 0)
     with pytest.raises(WorkloadError, match="may not send"):
         list(person_updates(PACE, PACE.phases[0], weights, ["secret.embedding"], rows, terms, 5, 0))
+
+
+def test_rows_of_one_person_that_are_not_finite_spoil_nobody_else():
+    rows, terms = uneven(EXERCISES, [3, 3, 3]), TrainingTerms(learning_rate=0.1, local_steps=2)
+    clean = everyone(person_updates, EXERCISES, rows, terms)
+    x = torch.where((rows.person == 10)[:, None, None], torch.inf, rows.fields["x"])
+    spoilt = everyone(person_updates, EXERCISES, Rows({**rows.fields, "x": x}, rows.person), terms)
+    assert not torch.isfinite(spoilt[10]).all()
+    for person in (3, 17):
+        torch.testing.assert_close(spoilt[person], clean[person], rtol=0, atol=1e-6)
