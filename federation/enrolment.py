@@ -21,6 +21,7 @@ REQUEST_WINDOW_S = 300
 """How far the clock of a signed request may be from the coordinator's."""
 MAX_BODY_BYTES = 1 << 20
 CHECKSUM_BYTES = 4
+MAX_TOKEN_LETTERS = 4096
 
 
 class Wire(BaseModel):
@@ -73,7 +74,7 @@ def encode_token(invitation: Invitation) -> str:
 def decode_token(token: str) -> Invitation:
     """The invitation of a pasted line; `EnrolmentError` that tells a truncated line from a foreign one."""
     text = "".join(token.split())
-    if not text.startswith(TOKEN_PREFIX):
+    if len(text) > MAX_TOKEN_LETTERS or not text.startswith(TOKEN_PREFIX):
         raise EnrolmentError(f"this is not a join token: it must begin with {TOKEN_PREFIX!r}. Paste the whole line.")
     encoded = text.removeprefix(TOKEN_PREFIX)
     try:

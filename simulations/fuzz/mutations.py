@@ -20,6 +20,8 @@ VALUES: tuple[Any, ...] = (*NUMBERS, *TEXTS, None, True, False, [], {}, [[]], {"
 DEEP = 300
 LONG = 3000
 LONGEST_BYTES = 400_000
+MOST_BYTES = 2**20
+"""No transport of ours lets a longer document through."""
 
 
 def flip_bits(data: bytearray, draw: Random, _seeds: Sequence[bytes]) -> bytearray:
@@ -101,7 +103,7 @@ def mutate_json(data: bytes, draw: Random) -> bytes:
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     else:
         text = json.dumps(document, indent=draw.choice((None, 1)))
-    return text.encode(errors="surrogatepass")
+    return text.encode(errors="surrogatepass")[:MOST_BYTES]
 
 
 def _edit(node: Any, draw: Random) -> Any:

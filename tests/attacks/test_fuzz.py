@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from federation.errors import WireError
+from federation.enrolment import decode_token
+from federation.errors import EnrolmentError, WireError
 from simulations.fuzz.campaign import Tally, Target, attempt, run
 from simulations.fuzz.mutations import BYTE_MUTATIONS, mutate_bytes, mutate_json
 from simulations.fuzz.targets import targets
@@ -83,3 +84,9 @@ def test_a_clean_error_is_none():
         raise WireError("no")
 
     assert _defective(refuse, sealed=True).unclean == 0
+
+
+@pytest.mark.parametrize("line", ["paceline1.é", "paceline1." + "A" * 5000, "paceline1.AAAA\u2028"])
+def test_lines_that_a_campaign_found_are_no_tokens(line):
+    with pytest.raises(EnrolmentError, match="join token"):
+        decode_token(line)
