@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from federation.settings import QUIET
 from federation.supervision import end
 from server.superlink import secrets, start_run
 from server.superlink.control import Control
@@ -168,12 +169,12 @@ def _program(name: str) -> str:
 
 
 def _start(place: Place, name: str, *command: str) -> subprocess.Popen[bytes]:
-    from federation.settings import QUIET
-
+    """Start a program of Flower's with its own folder of settings; it finds its helpers on the path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+    variables = {**QUIET, "FLWR_HOME": str(place.path / "flwr"), "PATH": path}
+    assigned = [f"{key}={value}" for key, value in variables.items()]
     with (place.path / "logs" / name).open("ab") as log:
-        environment = {**os.environ, **QUIET, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        environment["FLWR_HOME"] = str(place.path / "flwr")
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        return subprocess.Popen(["env", *assigned, *command], stdout=log, stderr=log, start_new_session=True)
 
 
 def _superlink(place: Place) -> subprocess.Popen[bytes]:
