@@ -40,7 +40,8 @@ def test_a_file_is_a_short_essay_that_says_what_it_is_for(path):
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_functions_are_short(path):
     functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
-    assert {node.name for node in functions if (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION} == set()
+    bodies = {node.name: (node.end_lineno or 0) - node.body[0].lineno + 1 for node in functions}
+    assert {name for name, lines in bodies.items() if lines > LONGEST_FUNCTION} == set(), "the options do not count"
 
 
 FORBIDDEN = {
