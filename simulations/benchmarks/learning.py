@@ -1,6 +1,6 @@
 """How well the demo's four tasks learn: federated against central, private against not, on people never seen.
 
-Run: ``python -m simulations.benchmarks.learning`` (about ten minutes on one thread). It reads the demo's own task
+Run: ``python -m simulations.benchmarks.learning`` (a few minutes on one thread). It reads the demo's own task
 files, deals people to four parties, trains with the functions that nodes use, and writes
 ``docs/benchmarks/learning.json`` and ``.md``.
 """
