@@ -50,7 +50,7 @@ def card(store: ServerStore, task: Task, settings: ServerSettings) -> dict[str, 
 
 def as_json(described: dict[str, Any]) -> bytes:
     """The card as a file."""
-    return (json.dumps(described, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(described, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def parse(data: bytes) -> dict[str, Any]:

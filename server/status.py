@@ -112,6 +112,7 @@ def task_status(store: ServerStore, name: str) -> dict[str, Any]:
         **_privacy(manifest, len(charged)),
         "score": _score(store, task, manifest),
         "parties": _acted(manifest, store.accepted(task.digest), acted),
+        "history": _history(store, task, manifest, acted),
     }
 
 
@@ -148,6 +149,25 @@ def _score(store: ServerStore, task: Task, manifest: Manifest) -> dict[str, Any]
     }
 
 
+def _history(store: ServerStore, task: Task, manifest: Manifest, acted: list[PartyRound]) -> list[dict[str, Any]]:
+    """One line per committed round, with the headline score of its model and all bytes that it took."""
+    headline, scores = workloads.find(manifest.workload.name).headline, store.evaluations(task.digest)
+    return [
+        {
+            "round": row.round,
+            "attempt": row.attempt,
+            "committed_at": row.committed_at.isoformat(timespec="milliseconds"),
+            "seconds": row.seconds,
+            "bytes_up": sum(item.bytes_up for item in acted if item.round == row.round),
+            "bytes_down": sum(item.bytes_down for item in acted if item.round == row.round),
+            "parties": list(row.parties),
+            "shrink": row.shrink,
+            "scores": {item.party: item.summary.get(headline) for item in scores if item.round == row.round},
+        }
+        for row in store.rounds(task.digest)
+    ]
+
+
 def _acted(manifest: Manifest, accepted: set[Any], acted: list[PartyRound]) -> list[dict[str, Any]]:
     lines = []
     for member in manifest.cohort:
@@ -159,7 +179,7 @@ def _acted(manifest: Manifest, accepted: set[Any], acted: list[PartyRound]) -> l
                 "accepted": member.party in accepted,
                 "answered": sum(item.outcome == "answered" for item in own),
                 "missed": sum(item.outcome != "answered" for item in own),
-                "last": " ".join(filter(None, (own[-1].outcome, own[-1].code))) if own else None,
+                "last": (own[-1].code or own[-1].outcome) if own else None,
                 "bytes_up": sum(item.bytes_up for item in own),
                 "bytes_down": sum(item.bytes_down for item in own),
             }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from server.store import ServerStore
 
 REFRESH_S = 0.5
-COLUMNS = ("party", "role", "accepted", "answered", "missed", "last", "bytes_up", "bytes_down")
+COLUMNS = ("party", "accepted", "answered", "missed", "last", "up", "down")
 
 
 def draw(found: dict[str, Any]) -> Group:
@@ -29,11 +29,7 @@ def draw(found: dict[str, Any]) -> Group:
         _privacy(found),
         _score(found["score"]),
     ]
-    parties = [
-        item | {"bytes_up": _size(item["bytes_up"]), "bytes_down": _size(item["bytes_down"])}
-        for item in found["parties"]
-    ]
-    return Group(*lines, console.table([_words(item) for item in parties], *COLUMNS))
+    return Group(*lines, console.table([_words(item) for item in found["parties"]], *COLUMNS))
 
 
 def follow(store: "ServerStore", name: str, shown: bool) -> dict[str, Any]:
@@ -67,7 +63,8 @@ def _score(score: dict[str, Any] | None) -> str:
 
 
 def _words(item: dict[str, Any]) -> dict[str, Any]:
-    return item | {"accepted": "yes" if item["accepted"] else "no"}
+    accepted = "yes" if item["accepted"] else "no"
+    return item | {"accepted": accepted, "up": _size(item["bytes_up"]), "down": _size(item["bytes_down"])}
 
 
 def _size(size_bytes: int) -> str:

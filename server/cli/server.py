@@ -48,12 +48,15 @@ def init(  # noqa: PLR0913 - one parameter per option
 
 
 @server.command()
-def up(folder: Dir = None) -> None:
+def up(folder: Dir = None, json: Json = False) -> None:
     """Run the coordinator until Ctrl-C: keeps its processes running, and restarts what ends.
+
+    With --json each event is one JSON line.
 
     Example: paceline server up --dir ./coordinator
     """
     from datetime import UTC, datetime
+    from json import dumps
 
     from server import pki, settings, supervisor
     from server.store import open_store
@@ -61,7 +64,7 @@ def up(folder: Dir = None) -> None:
     place = settings.find_folder(folder)
     open_store(place).close()
     pki.renew_server_certificate(place, settings.load(place), datetime.now(UTC))
-    supervisor.run(place)
+    supervisor.run(place, (lambda event: typer.echo(dumps({"event": event}))) if json else None)
 
 
 @server.command()

@@ -19,9 +19,8 @@ def refused(response: Any, status: int, code: str) -> str:
 
 
 @pytest.fixture
-def ready(office: Any) -> Any:
-    office.join_everyone()
-    return office
+def ready(joined: Any) -> Any:
+    return joined
 
 
 @pytest.fixture

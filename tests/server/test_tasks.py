@@ -18,13 +18,12 @@ from server.store import TaskState
 
 @pytest.fixture
 def text(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue("office").new_task.__func__.__defaults__[0])
+    return str(request.getfixturevalue("joined").new_task.__func__.__defaults__[0])
 
 
 @pytest.fixture
-def ready(office: Any) -> Any:
-    office.join_everyone()
-    return office
+def ready(joined: Any) -> Any:
+    return joined
 
 
 def test_a_contract_is_filled_with_what_the_coordinator_knows(ready: Any) -> None:
