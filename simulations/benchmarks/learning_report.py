@@ -124,7 +124,7 @@ _CHOICES = """## What was chosen, and on whom
 - That search cost privacy which no ledger counts: it is a search on public data, by the project's authors. A real
   federation would spend budget on it, or take these settings as they are.
 - `invent` draws arms from the geometry of textbook descriptions and from the axes that watch makers publish. Its author
-  compared it with people 1 to 8 of this data (posture and spread per exercise) while writing it, and then gave internal
+  compared it with people 1 to 8 of this data (posture, spread, confusions) while writing it, and then gave internal
   and external rotation the same movement, because a textbook does not say how they would differ on a wrist.
 - The private task trains a linear head on 15 statistics that are fixed formulas, so that noise hits 112 numbers instead
   of 14,000, and starts from synthetic people, which costs nobody anything.
