@@ -52,7 +52,6 @@ def initialiser(coordinator: Coordinator, link: Link, run: Run) -> PartyId:
             if party in here:
                 return party
         coordinator.sleep(POLL_S)
-    missing = dict.fromkeys(providers, "unreachable")
     raise RoundFailed(
         f"task {run.manifest.name} needs the first weights, but no algorithm provider of its cohort accepted it and "
         "is connected. Start its node (`paceline node up`), then `paceline task resume`.",

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
-from sqlalchemy import make_url
 
 from federation import workloads
 from federation.manifest import Manifest, PersonTerms
@@ -13,7 +12,7 @@ from federation.signing import Identity
 from server import settings as server_settings
 from server import supervisor, tasks
 from server.settings import ServerFolder
-from server.store import PartyRound, ServerStore, Task
+from server.store import PartyRound, ServerStore, Task, without_password
 
 
 def coordinator(store: ServerStore, folder: ServerFolder) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def coordinator(store: ServerStore, folder: ServerFolder) -> dict[str, Any]:
         "address": settings.address,
         "fingerprint": Identity.load(folder.identity_key).fingerprint,
         "running": supervisor.running(folder) is not None,
-        "database": make_url(settings.database_url(folder)).render_as_string(hide_password=True),
+        "database": without_password(settings.database_url(folder)),
         "certificate_until": certificate.not_valid_after_utc.isoformat(),
         "parties": sum(party.active for party in store.parties()),
         "open_invitations": sum(item.expires_at > store.clock() for item in store.invitations()),

@@ -1,6 +1,6 @@
 """The coordinator's database: parties, tasks, attempts, committed rounds, scores, releases, audit log."""
 
-from server.store.open import ServerStore, memory_store, open_store, open_url
+from server.store.open import ServerStore, memory_store, open_store, open_url, without_password
 from server.store.parties import InvitationRefused
 from server.store.records import (
     Attempt,
@@ -35,4 +35,5 @@ __all__ = [
     "memory_store",
     "open_store",
     "open_url",
+    "without_password",
 ]

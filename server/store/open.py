@@ -60,8 +60,13 @@ def open_url(url: str, clock: Callable[[], datetime] = now) -> ServerStore:
             migrate(connection)
     except StoreError as error:
         engine.dispose()
-        raise StoreError(f"{make_url(url).render_as_string(hide_password=True)}: {error}") from error
+        raise StoreError(f"{without_password(url)}: {error}") from error
     return ServerStore(engine, clock)
+
+
+def without_password(url: str) -> str:
+    """A SQLAlchemy URL as it may be shown."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def migrate(connection: Connection) -> None:
