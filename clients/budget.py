@@ -130,7 +130,7 @@ def _require_first(tx: Transaction, charge: Charge) -> None:
 
 def _require_known(tx: Transaction, people: BitMap) -> None:
     if people & registry.forgotten(tx):
-        raise Refused(Refusal.WITHDRAWN, "somebody who was eligible has been erased meanwhile; take a new snapshot.")
+        raise Refused(Refusal.ATTEMPT_LOST, "somebody who was eligible has been erased meanwhile; take a new snapshot.")
     if people and people.max() > registry.highest(tx):
         raise StoreError(f"person {people.max()} is to be charged but is not in node.sqlite. Import the data again.")
 

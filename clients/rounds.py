@@ -31,23 +31,22 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 def answer(node: Node, blob: bytes) -> bytes:
     """The signed answer to one packed request; what goes wrong becomes a refusal with a closed code.
 
-    It leaves no earlier than the task's `answer_after_s` after its request came, so that its duration says little.
+    Answer or refusal, it leaves no earlier than the task's `answer_after_s` after its request came, so that its
+    duration says little.
     """
     came = node.clock()
     try:
         question, payload = wire.read_request(blob, node.pinned.coordinator_key, MAX_MODEL_BYTES)
     except PacelineError as error:
         return refuse_unreadable(node, error)
+    no_earlier = came
     try:
         agreed = _verify(node, question, payload)
-        stored = _answered_before(node, question)
-        if stored is not None:
-            return stored
-        made = _take_step(node, agreed)
-        early = came + timedelta(seconds=agreed.manifest.answer_after_s) - node.clock()
-        node.sleep(max(0.0, early.total_seconds()))
+        no_earlier = came + timedelta(seconds=agreed.manifest.answer_after_s)
+        made = _answered_before(node, question) or _take_step(node, agreed)
     except Exception as error:
-        return refuse(node, question, error)
+        made = refuse(node, question, error)
+    node.sleep(max(0.0, (no_earlier - node.clock()).total_seconds()))
     return made
 
 

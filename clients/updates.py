@@ -144,6 +144,9 @@ def still_permitted(node: Node, manifest: Manifest, people: BitMap) -> BitMap:
 
 
 def _nobody_withdrew(node: Node, manifest: Manifest, summed: BitMap) -> None:
-    """A withdrawal after the sum discards the update; the reservation stays spent."""
+    """A withdrawal after the sum discards the update; the reservation stays spent.
+
+    What travels is the code of an attempt that was lost: it does not tell a withdrawal from a crash.
+    """
     if still_permitted(node, manifest, summed) != summed:
-        raise Refused(Refusal.WITHDRAWN, "a person withdrew after their update was summed; the sum was discarded.")
+        raise Refused(Refusal.ATTEMPT_LOST, "a person withdrew after their update was summed; the sum was discarded.")

@@ -69,7 +69,6 @@ class Refusal(StrEnum):
     BUDGET_EXHAUSTED = "budget-exhausted"
     LEDGER_ROLLED_BACK = "ledger-rolled-back"
     ATTEMPT_LOST = "attempt-lost"
-    WITHDRAWN = "withdrawn"
     STORE = "store"
     INTERNAL = "internal"
 

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from federation.errors import LinkError, PacelineError, UsageError
 from server import superlink, supervisor, tasks
+from server.app.lock import is_working
 from server.settings import ServerFolder
 from server.store import ServerStore, TaskState
 
@@ -27,8 +28,9 @@ def resume(store: ServerStore, folder: ServerFolder, name: str) -> int:
     _require_up(folder)
     if task.state is not TaskState.RUNNING:
         store.set_task_state(name, TaskState.RUNNING)
-    elif working(folder, name):
+    elif is_working(folder.path, name):
         raise UsageError(f"task {name} is running already; see it with: paceline task watch {name}")
+    _end_stale_runs(folder, name)
     return _start(store, folder, name)
 
 
@@ -44,11 +46,17 @@ def stop(store: ServerStore, folder: ServerFolder, name: str) -> None:
         superlink.stop_run(folder, task.run_id)
 
 
-def working(folder: ServerFolder, name: str) -> bool | None:
-    """Whether Flower has a run of the task that is not over; None if the coordinator is not up."""
-    if supervisor.running(folder) is None:
-        return None
-    return any(run.task == name and not run.outcome for run in superlink.runs(folder))
+def orphans(store: ServerStore, folder: ServerFolder) -> frozenset[str]:
+    """Tasks that should be running but have no process: it was killed, for a run that fails says so itself."""
+    running = (task.name for task in store.tasks() if task.state is TaskState.RUNNING)
+    return frozenset(name for name in running if not is_working(folder.path, name))
+
+
+def _end_stale_runs(folder: ServerFolder, name: str) -> None:
+    """Flower takes a minute to notice that a process was killed; the task's lock tells at once."""
+    for run in superlink.runs(folder):
+        if run.task == name and not run.outcome:
+            superlink.stop_run(folder, run.run_id)
 
 
 def _start(store: ServerStore, folder: ServerFolder, name: str) -> int:

@@ -1,12 +1,14 @@
 """The executor, and one run of it: ``python -m server.app FOLDER`` and ``python -m server.app FOLDER --run``."""
 
 import sys
+import threading
 from pathlib import Path
 
 from federation.flower import configure_logs
 from federation.supervision import end_with_parent
 from server import settings
 from server.app import executor
+from server.app.revival import revive_for_ever
 from server.settings import ServerFolder
 from server.superlink import secrets
 
@@ -14,6 +16,7 @@ from server.superlink import secrets
 def main(path: Path) -> None:
     """Run what Flower hands out to the coordinator in the folder `path`, until a signal."""
     end_with_parent()
+    threading.Thread(target=revive_for_ever, args=(path,), name="revival", daemon=True).start()
     executor.execute(_runtime(path), [sys.executable, "-m", "server.app", str(path), "--run"])
 
 

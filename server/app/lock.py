@@ -31,6 +31,15 @@ def only_run(folder: Path, task: str, wait_s: float = LOCK_WAIT_S) -> Iterator[N
         yield
 
 
+def is_working(folder: Path, task: str) -> bool:
+    """Whether a process holds the task's lock now; one that was killed holds it no more."""
+    path = folder / "locks" / task
+    if not path.is_file():
+        return False
+    with path.open("a") as file:
+        return not _locked(file.fileno())
+
+
 def _locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -273,7 +273,7 @@ def test_a_withdrawal_after_the_sum_discards_the_update_and_stays_charged(
         return noised(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(updates, "add_noise", withdrawn_after_the_sum)
-    assert code(asked(federation, LAB, *question)) is Refusal.WITHDRAWN
+    assert code(asked(federation, LAB, *question)) is Refusal.ATTEMPT_LOST
     assert node.store.activities() == ()
     assert charges(node) == 1
     assert code(asked(federation, LAB, *question)) is Refusal.ATTEMPT_LOST
@@ -338,6 +338,16 @@ def test_an_answer_never_leaves_before_its_time(federation: Federation, launch: 
     node = replace(federation.nodes[LAB], sleep=slept.append)
     question = posed(federation, launch(answer_after_s=20.0))
     heard(node, wire.pack(*question, federation.coordinator.identity))
+    assert 10 < slept[0] <= 20
+
+
+def test_a_refusal_waits_like_an_answer(federation: Federation, launch: Launch) -> None:
+    slept: list[float] = []
+    node = replace(federation.nodes[LAB], sleep=slept.append)
+    for number in range(6):
+        withdraw(node, f"person-{number}")
+    question = posed(federation, launch(answer_after_s=20.0))
+    assert code(heard(node, wire.pack(*question, federation.coordinator.identity))) is Refusal.NO_CONSENT
     assert 10 < slept[0] <= 20
 
 

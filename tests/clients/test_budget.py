@@ -88,7 +88,7 @@ def test_strangers_and_the_erased_cannot_be_charged(store):
     people.forget(store, 3, AT)
     with pytest.raises(Refused, match="has been erased") as refused:
         reserve(store, charge(0), CAP, None, AT)
-    assert refused.value.code is Refusal.WITHDRAWN
+    assert refused.value.code is Refusal.ATTEMPT_LOST
     assert rows(store) == []
 
 

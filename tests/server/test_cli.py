@@ -14,6 +14,8 @@ from federation.enrolment import decode_token
 from federation.errors import LinkError
 from federation.signing import Identity
 from server import release, superlink, supervisor
+from server.app import revival
+from server.app.lock import only_run
 from server.settings import ServerFolder
 from server.store import PartyRound, RoundRecord, TaskState
 
@@ -155,11 +157,29 @@ def test_a_task_is_launched_once_stopped_and_resumed(ready: Any, run: Any, flowe
 
 def test_a_task_whose_process_died_is_resumed_but_a_living_one_is_not(ready: Any, run: Any, flower: Flower) -> None:
     run("task", "launch", "pace")
-    flower.runs = [superlink.Run(1, "pace", "running", "", "")]
-    assert "running already" in run("task", "resume", "pace", code=2)
-    flower.runs = [superlink.Run(1, "pace", "finished", "failed", "killed")]
+    flower.runs = [superlink.Run(1, "pace", "running", "", ""), superlink.Run(2, "other", "running", "", "")]
+    with only_run(ready.folder.path, "pace"):
+        assert "running already" in run("task", "resume", "pace", code=2)
     run("task", "resume", "pace")
+    assert flower.stopped == [1]
     assert flower.started == ["pace", "pace"]
+
+
+def test_a_task_without_a_process_is_revived_after_a_while(ready: Any, run: Any, flower: Flower) -> None:
+    run("task", "launch", "pace")
+    with only_run(ready.folder.path, "pace"):
+        assert revival.look(ready.folder, {}, 0.0) == {}
+    since = revival.look(ready.folder, {}, 0.0)
+    assert revival.look(ready.folder, since, revival.DEAD_FOR_S - 1) == {"pace": 0.0}
+    assert flower.started == ["pace"]
+    assert revival.look(ready.folder, since, revival.DEAD_FOR_S) == {}
+    assert flower.started == ["pace", "pace"]
+
+
+def test_a_task_that_was_stopped_is_not_revived(ready: Any, run: Any, flower: Flower) -> None:
+    run("task", "launch", "pace")
+    run("task", "stop", "pace")
+    assert revival.look(ready.folder, {"pace": -100.0}, 0.0) == {}
 
 
 def test_nothing_is_launched_while_the_coordinator_is_down(ready: Any, run: Any, flower: Flower) -> None:
