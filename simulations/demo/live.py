@@ -63,10 +63,15 @@ def _cells(task: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
         task["name"],
         f"{task['round']} of {task['rounds']}",
         f"{task['answered']} of {task['parties']}",
-        "–" if score is None else f"{score:.3g} {task['headline'].replace('_', ' ')}",
+        "–" if score is None else f"{score:.3g} {words(task['headline'])}",
         size(task["bytes"]),
         "no DP" if spent is None else f"{spent:.2f}",
     )
+
+
+def words(headline: str) -> str:
+    """What a score is called in a sentence."""
+    return {"mae_s_per_km": "mean error, s/km"}.get(headline, headline.replace("_", " "))
 
 
 def size(count: float) -> str:

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from simulations.demo.live import words
+
 INK, QUIET = "#1c2733", "#6b7785"
 COLOURS = ("#0b6e99", "#d9730d", "#4d6461", "#9065b0", "#c14c8a")
 
@@ -36,14 +38,14 @@ def scores(tasks: Sequence[Task]) -> str:
         panel.set_title(workload.replace("_", " "), loc="left", fontsize=10, color=INK, weight="bold")
         panel.set_ylabel(_score_label(tasks, workload))
         panel.set_xlabel("round")
-        panel.set_ylim(bottom=0)
-        panel.legend(frameon=False, fontsize=8)
+        panel.set_ylim(0, 1.12 * _highest(tasks, workload))
+        panel.legend(frameon=False, fontsize=8, loc="lower right")
     return _svg(figure, "Score per round on people who were never trained on")
 
 
 def traffic(tasks: Sequence[Task]) -> str:
     """Bytes on the wire in each round, up and down, one panel per task."""
-    figure, panels = _panels(len(tasks), height=2.3)
+    figure, panels = _panels(len(tasks), height=2.5)
     for panel, task in zip(panels, tasks, strict=True):
         rounds = [entry["round"] for entry in task["rounds"] if entry["round"] > 0]
         up = [entry["bytes_up"] / 1000 for entry in task["rounds"] if entry["round"] > 0]
@@ -53,30 +55,41 @@ def traffic(tasks: Sequence[Task]) -> str:
         panel.set_title(task["name"], loc="left", fontsize=10, color=INK, weight="bold")
         panel.set_xlabel("round")
     panels[0].set_ylabel("kB, all parties")
-    panels[-1].legend(frameon=False, fontsize=7, loc="lower right")
+    _legend_above(figure, panels[0])
     return _svg(figure, "Bytes on the wire per round")
 
 
 def spending(budgets: Sequence[Mapping[str, Any]]) -> str:
     """The ε that each party's people have spent at most over all tasks, beside the cap of that party."""
-    figure, (panel,) = _panels(1, height=2.4)
+    figure, (panel,) = _panels(1, height=0.7 + 0.27 * len(budgets))
     places = range(len(budgets))
     panel.barh(places, [entry["epsilon"] for entry in budgets], color=COLOURS[0], height=0.5, label="spent at most")
     panel.scatter([entry["cap"] for entry in budgets], places, marker="|", s=260, color=COLOURS[1], label="cap", lw=2)
     panel.set_yticks(list(places), [f"{entry['party']} ({entry['group']})" for entry in budgets])
     panel.invert_yaxis()
     panel.set_xlabel("ε per person")
-    panel.legend(frameon=False, fontsize=8)
+    _legend_above(figure, panel)
     return _svg(figure, "ε spent per party")
+
+
+def _legend_above(figure: Figure, panel: Axes) -> None:
+    """One legend for all panels, above them, where it hides nothing."""
+    handles, names = panel.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=len(names), frameon=False, fontsize=8)
 
 
 def _protection(task: Task) -> str:
     return "no DP" if task["epsilon"] is None else f"ε = {task['epsilon']:g}"
 
 
+def _highest(tasks: Sequence[Task], workload: str) -> float:
+    values = [entry["score"] for task in tasks if task["workload"] == workload for entry in task["rounds"]]
+    return max((float(value) for value in values if value is not None), default=1.0)
+
+
 def _score_label(tasks: Sequence[Task], workload: str) -> str:
     task = next(task for task in tasks if task["workload"] == workload)
-    return f"{task['headline'].replace('_', ' ')} ({'higher' if task['higher_is_better'] else 'lower'} is better)"
+    return f"{words(task['headline'])} ({'higher' if task['higher_is_better'] else 'lower'} is better)"
 
 
 def _panels(count: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from simulations.demo import plots
+from simulations.demo.live import words
 
 Facts = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ def html(facts: Facts) -> str:
     environment = Environment(
         loader=PackageLoader("simulations.demo", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"cell": cell, "words": lambda name: str(name).replace("_", " ")}
+    environment.filters |= {"cell": cell, "words": words}
     drawn = {
         "scores": Markup(plots.scores(facts["tasks"])),  # noqa: S704 - drawn by matplotlib, which escapes its texts
         "traffic": Markup(plots.traffic(facts["tasks"])),  # noqa: S704

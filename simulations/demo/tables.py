@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulations.demo.cast import CAST
-from simulations.demo.live import size
+from simulations.demo.live import size, words
 from simulations.demo.render import table
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def all_of(found: "Found", tasks: Sequence[Json], seconds: Mapping[str, float]) 
         "withdrawal": _withdrawal(found),
         "other_purpose": _other_purpose(found),
         "refusals": _refusals(found),
+        "vetoes": _vetoes(found),
         "budgets": _budgets(found),
         "exchange": _exchange(found),
         "stages": _stages(seconds),
@@ -57,7 +58,7 @@ def _tasks(tasks: Sequence[Json]) -> Any:
         {
             **task,
             "score": task["final_score"],
-            "headline": task["headline"].replace("_", " "),
+            "headline": words(task["headline"]),
             "promised": task["epsilon"],
             "bytes": size(task["bytes_up"] + task["bytes_down"]),
             "verified": task["release_verified"],
@@ -220,7 +221,25 @@ def _refusals(found: "Found") -> Any:
         OWN,
         columns,
         found.scene.refusals,
-        "A refusal in a running task reaches the coordinator as a code from a closed list; the words stay.",
+        "The words stay at the party; the coordinator is told a code from a closed list, and only in a running task.",
+    )
+
+
+def _vetoes(found: "Found") -> Any:
+    rows = [
+        {"task": status["name"], "party": line["party"], "times": line["missed"], "code": line["last"]}
+        for status in found.trained.status.values()
+        for line in status["parties"]
+        if line["missed"]
+    ]
+    columns = {"task": "task", "party": "party", "times": "#times", "code": "last answer"}
+    return table(
+        "Refused or missed while tasks ran",
+        COORDINATOR,
+        columns,
+        rows,
+        "A service provider may evaluate, so it is asked to; this one publishes no exact scores and says no each time. "
+        "Its updates are not affected.",
     )
 
 

@@ -8,7 +8,7 @@ from simulations.demo import explain, render
 from simulations.demo.live import size
 
 TABLES = (
-    *("tasks", "statements", "parties", "holdings", "consent", "withdrawal", "other_purpose", "refusals"),
+    *("tasks", "statements", "parties", "holdings", "consent", "withdrawal", "other_purpose", "refusals", "vetoes"),
     *("budgets", "exchange", "stages", "rounds"),
 )
 
