@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from federation.enrolment import (
 )
 from federation.errors import EnrolmentError, LinkError, WorkloadError
 from federation.ids import TaskDigest
+from federation.interrupts import finishing
 from federation.manifest import Manifest, Member
 from federation.roles import Role, Step, require, training_step
 from federation.signing import (
@@ -73,9 +74,10 @@ def join(token: str, path: Path) -> Joined:
         raise EnrolmentError(
             f"the join token expired on {invitation.expires_at:%Y-%m-%d %H:%M} UTC; ask the coordinator for a new one."
         )
-    with _new_folder(path) as folder:
+    with ExitStack() as held, _new_folder(path) as folder:
         ca = _authority(invitation)
         identity = make_keys(folder)
+        held.enter_context(finishing())  # the coordinator counts the token as used from here on
         answer = _ask_to_join(invitation, identity, folder, ca)
         folder.ca.write_text(ca, encoding="ascii")
         pinned = pin(invitation, answer)

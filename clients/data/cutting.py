@@ -127,12 +127,15 @@ class Cutter:
             return
         rate = float(1 / np.mean(steps[steps <= 2 * np.median(steps)]))
         if abs(rate / self.window.rate_hz - 1) > self.window.rate_tolerance:
-            self.problems.at(rate_problem(self.window), [place], 1, f"{rate:.4g} Hz")
+            self.problems.at(rate_problem(self.window, "time_unit"), [place], 1, f"{rate:.4g} Hz")
 
 
-def rate_problem(window: Window) -> str:
-    """What to say about recordings at another rate."""
-    return f"recorded at another rate than the workload's {window.rate_hz:g} Hz (resample it)"
+def rate_problem(window: Window, setting: str) -> str:
+    """What to say about recordings at another rate; `setting` of the mapping file may be what is wrong."""
+    return (
+        f"recorded at another rate than the workload's {window.rate_hz:g} Hz "
+        f"(resample it, or correct {setting} in the mapping file)"
+    )
 
 
 def _changes(*keys: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:

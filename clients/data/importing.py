@@ -137,7 +137,7 @@ def _note_recordings(path: Path, recordings: list[Recording], schema: RowSchema,
 def _require_rate(rate_hz: float, schema: RowSchema) -> None:
     window = schema.window
     if window and abs(rate_hz / window.rate_hz - 1) > window.rate_tolerance:
-        raise ImportRejected(f"the mapping says rate_hz = {rate_hz:g}: {rate_problem(window)}.")
+        raise ImportRejected(f"the mapping says rate_hz = {rate_hz:g}: {rate_problem(window, 'rate_hz')}.")
 
 
 def _require_new(store: NodeStore, workload: str, figures: _Figures) -> None:

@@ -59,7 +59,8 @@ def require_columns(path: Path, wanted: Mapping[str, str], found: list[str]) -> 
     missing = {role: name for role, name in wanted.items() if name not in found}
     if missing:
         said = ", ".join(f"{name!r} ({role})" for role, name in missing.items())
-        raise ImportRejected(f"{path} has no column {said}. It has {', '.join(found)}. Correct the mapping file.")
+        hint = " It is one column only: is separator right?" if len(found) == 1 else ""
+        raise ImportRejected(f"{path} has no column {said}. It has {', '.join(found)}.{hint} Correct the mapping file.")
 
 
 def _numbered(path: Path, frames: Iterator[pl.DataFrame]) -> Iterator[Chunk]:
