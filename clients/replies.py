@@ -7,7 +7,7 @@ from pyroaring import BitMap
 
 from clients import budget
 from clients.node import Agreed, Node, Question
-from clients.store import Answered
+from clients.store import Answered, ledger
 from federation import wire
 from federation.errors import (
     BudgetExhausted,
@@ -37,15 +37,13 @@ CODES: tuple[tuple[type[PacelineError], Refusal], ...] = (
 
 
 def common(node: Node, question: Question) -> dict[str, Any]:
-    """The fields that every answer to `question` has; the ledger's head is read after the reservation."""
-    return {
-        "task": question.task,
-        "round": question.round,
-        "attempt": question.attempt,
-        "nonce": question.nonce,
-        "party": node.pinned.party,
-        "ledger_head": budget.head(node.store),
-    }
+    """The fields that every answer to `question` has; the ledger's head is read after the reservation.
+
+    A ledger that is older than the head that others hold gives that head back: shown its own, they would forget the
+    newer one, and take an old copy for the newest from then on.
+    """
+    head = budget.head(node.store)
+    return _fields(node, question, head if _continues(node, _seen(node, question)) else _seen(node, question))
 
 
 def record(node: Node, agreed: Agreed, answer: Answer, payload: bytes, people: BitMap | None) -> bytes:
@@ -75,7 +73,7 @@ def refuse(node: Node, question: Question, error: Exception) -> bytes:
     try:
         fields = common(node, question)
     except StoreError:
-        fields = _without_store(node, question.task, question.round, question.attempt, question.nonce)
+        fields = _fields(node, question, _seen(node, question))
     return wire.pack(RefusalAnswer(**fields, code=code), b"", node.identity)
 
 
@@ -83,7 +81,8 @@ def refuse_unreadable(node: Node, error: PacelineError) -> bytes:
     """A signed refusal of bytes that are no request of the pinned coordinator; there is nothing to refer to."""
     code = code_of(error)
     _log(node, code, error)
-    fields = _without_store(node, "0" * 64, 0, 0, "0" * 32)
+    fields: dict[str, Any] = {"task": "0" * 64, "round": 0, "attempt": 0, "nonce": "0" * 32}
+    fields |= {"party": node.pinned.party, "ledger_head": GENESIS}
     return wire.pack(RefusalAnswer(**fields, code=code), b"", node.identity)
 
 
@@ -97,10 +96,25 @@ def code_of(error: Exception) -> Refusal:
     return Refusal.INTERNAL
 
 
-def _without_store(node: Node, task: str, round_number: int, attempt: int, nonce: str) -> dict[str, Any]:
-    head: LedgerHead = GENESIS
-    fields: dict[str, Any] = {"task": task, "round": round_number, "attempt": attempt, "nonce": nonce}
-    return {**fields, "party": node.pinned.party, "ledger_head": head}
+def _fields(node: Node, question: Question, head: LedgerHead) -> dict[str, Any]:
+    return {
+        "task": question.task,
+        "round": question.round,
+        "attempt": question.attempt,
+        "nonce": question.nonce,
+        "party": node.pinned.party,
+        "ledger_head": head,
+    }
+
+
+def _seen(node: Node, question: Question) -> LedgerHead:
+    """The last head of this node's ledger that others have seen."""
+    return question.ledger_heads.get(node.pinned.party, GENESIS)
+
+
+def _continues(node: Node, seen: LedgerHead) -> bool:
+    with node.store.reading() as tx:
+        return ledger.holds(tx, seen)
 
 
 def _log(node: Node, code: Refusal, error: Exception) -> None:

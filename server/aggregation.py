@@ -20,9 +20,9 @@ _SEAL = object()
 
 
 class Declined(PacelineError):
-    """A party sent a signed refusal; the message is its closed code."""
+    """A party sent a signed refusal; the message is its closed code. `ledger_head`: none if it names no question."""
 
-    def __init__(self, code: str, ledger_head: LedgerHead) -> None:
+    def __init__(self, code: str, ledger_head: LedgerHead | None) -> None:
         super().__init__(code)
         self.ledger_head = ledger_head
 
@@ -67,12 +67,14 @@ def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms:
     answer, payload = wire.read_answer(blob, key, codec.max_bytes(size))
     if answer.party != party:
         raise SignatureError(f"{party} signed an answer that names {answer.party}.")
+    asked = (request.task, request.round, request.attempt, request.nonce)
+    to_this = (answer.task, answer.round, answer.attempt, answer.nonce) == asked
     if isinstance(answer, RefusalAnswer):
-        raise Declined(answer.code, answer.ledger_head)
+        # A refusal of bytes that could not be read knows no head: taking its own would forget the newest one.
+        raise Declined(answer.code, answer.ledger_head if to_this else None)
     if not isinstance(answer, UpdateAnswer):
         raise WireError(f"an update was expected, but {answer.kind} came.")
-    asked = (request.task, request.round, request.attempt, request.nonce)
-    if (answer.task, answer.round, answer.attempt, answer.nonce) != asked:
+    if not to_this:
         raise WireError("the answer is to another question.")
     vector = codec.decode(payload, size, int(request.nonce[:16], 16))
     return Checked(party, vector, _weight(manifest, party, answer), answer.snapshot, answer.ledger_head, _SEAL)

@@ -29,6 +29,7 @@ def evaluate(coordinator: Coordinator, link: Link, run: Run, model: Model) -> No
     parties = [party for party in cohort.evaluators(coordinator, link, run) if party not in scored]
     if not parties:
         return
+    _abandon_earlier(coordinator, run, model.round)
     posed = pose(coordinator, run, KIND, model, model.round)
     replies = link.ask(posed.blob, parties, run.manifest.round_deadline_s)
     outcomes = [_record(coordinator, run, posed.question, reply, len(posed.blob)) for reply in replies]
@@ -39,6 +40,13 @@ def _asked_before(coordinator: Coordinator, run: Run, round_number: int) -> bool
     """Whether this round's evaluation was carried to its end before a restart."""
     attempts = coordinator.store.attempts(run.digest)
     return any(a.kind == KIND and a.round == round_number and a.ended_at is not None for a in attempts)
+
+
+def _abandon_earlier(coordinator: Coordinator, run: Run, round_number: int) -> None:
+    """Give up what a crash left open of an earlier round: its question must not be asked with this round's model."""
+    left = coordinator.store.open_attempt(run.digest, KIND)
+    if left is not None and left.round != round_number:
+        coordinator.store.fail_attempt(run.digest, KIND, left.number, {})
 
 
 def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply, bytes_down: int) -> PartyRound:
@@ -66,7 +74,10 @@ def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply
 def _check(coordinator: Coordinator, reply: Reply, question: Question) -> ScoresAnswer:
     if reply.blob is None:
         raise WireError(reply.failure)
-    answer, _ = wire.read_answer(reply.blob, coordinator.store.active_party_keys()[reply.party], 0)
+    key = coordinator.store.active_party_keys().get(reply.party)
+    if key is None:
+        raise WireError("revoked or gone since it was asked")
+    answer, _ = wire.read_answer(reply.blob, key, 0)
     if isinstance(answer, RefusalAnswer):
         raise WireError(answer.code)
     if not isinstance(answer, ScoresAnswer) or answer.party != reply.party:

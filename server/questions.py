@@ -66,9 +66,10 @@ def _new(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
 
 
 def _fresh(coordinator: Coordinator, run: Run) -> dict[str, Any]:
-    now = coordinator.clock()
+    """Times as of now, and the heads of the cohort's ledgers: how often others were charged is none of its business."""
+    now, cohort = coordinator.clock(), {member.party for member in run.manifest.cohort}
     return {
         "issued_at": now,
         "expires_at": now + timedelta(seconds=run.manifest.round_deadline_s),
-        "ledger_heads": coordinator.store.heads(),
+        "ledger_heads": {party: head for party, head in coordinator.store.heads().items() if party in cohort},
     }

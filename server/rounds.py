@@ -169,16 +169,26 @@ def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId
     try:
         if reply.blob is None:
             raise LinkError(reply.failure)
-        checked = check(reply.blob, keys[reply.party], reply.party, collected.question, (run.manifest, total.size))
+        checked = check(
+            reply.blob, _key(keys, reply.party), reply.party, collected.question, (run.manifest, total.size)
+        )
         total, heads = fold(total, checked), {**heads, reply.party: checked.ledger_head}
         done = replace(done, snapshot=checked.snapshot)
     except Declined as error:
-        done, heads = replace(done, outcome="refused", code=str(error)), {**heads, reply.party: error.ledger_head}
+        done = replace(done, outcome="refused", code=str(error))
+        heads = {**heads, reply.party: error.ledger_head} if error.ledger_head else heads
     except LinkError as error:
         done = replace(done, outcome="late", code=str(error)[:80])
     except PacelineError as error:
         done = replace(done, outcome="invalid", code=str(error)[:200])
     return replace(collected, total=total, heads=heads, parties=(*collected.parties, done))
+
+
+def _key(keys: dict[PartyId, bytes], party: PartyId) -> bytes:
+    """The identity key of a party that is still in; it may have been revoked since it was asked."""
+    if party not in keys:
+        raise LinkError("revoked or gone since it was asked")
+    return keys[party]
 
 
 def _save_heads(coordinator: Coordinator, collected: Collected) -> None:
@@ -194,7 +204,7 @@ def _initial_model(coordinator: Coordinator, run: Run, posed: Posed, reply: Repl
     like = run.workload.initial(run.manifest.training.seed)
     names, codec = sorted(like), codecs.find("fp32")
     size = sum(tensor.numel() for tensor in like.values())
-    key = coordinator.store.active_party_keys()[reply.party]
+    key = _key(coordinator.store.active_party_keys(), reply.party)
     answer, payload = wire.read_answer(reply.blob, key, codec.max_bytes(size))
     if isinstance(answer, RefusalAnswer):
         raise Declined(answer.code, answer.ledger_head)

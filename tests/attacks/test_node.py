@@ -300,6 +300,41 @@ def test_a_node_restored_from_a_backup_notices_and_refuses(
     assert charges(federation.nodes[LAB]) == 0
 
 
+def test_a_refusal_does_not_make_others_forget_the_newest_head(
+    federation: Federation, launch: Launch, tmp_path: Path
+) -> None:
+    """Else the second question would find nothing wrong with the old copy."""
+    folder, store = federation.nodes[LAB].folder, federation.coordinator.store
+    first = launch()
+    reopened(federation, lambda: shutil.copy(folder.database, tmp_path / "backup"))
+    run_task(federation.coordinator, federation.link, first)
+    newest = store.heads()[LAB]
+    reopened(federation, lambda: shutil.copy(tmp_path / "backup", folder.database))
+    later = launch(name="later", privacy=CHEAP, rounds=2)
+    run_task(federation.coordinator, federation.link, later)
+    rounds = [row for row in store.party_rounds(store.task(later).digest) if row.party == LAB and row.kind == "train"]
+    assert [row.code for row in rounds] == [Refusal.LEDGER_ROLLED_BACK] * 2
+    assert store.heads()[LAB] == newest
+    assert charges(federation.nodes[LAB]) == 0
+
+
+@pytest.mark.parametrize("terms", [{"unit": "none"}, CHEAP])
+def test_no_answer_of_an_old_copy_shows_its_own_head(
+    federation: Federation, launch: Launch, terms: dict[str, object]
+) -> None:
+    question, payload = posed(federation, launch(name="plain", privacy=terms, rounds=1))
+    newest = LedgerHead("ab" * 32)
+    header = asked(federation, LAB, question.model_copy(update={"ledger_heads": {LAB: newest}}), payload)
+    assert isinstance(header, UpdateAnswer | RefusalAnswer)
+    assert header.ledger_head == newest
+
+
+def test_the_ledgers_of_parties_outside_of_the_cohort_are_not_told(federation: Federation, launch: Launch) -> None:
+    federation.coordinator.store.save_head(PartyId("somebody-else"), LedgerHead("cd" * 32))
+    question, _ = posed(federation, launch())
+    assert "somebody-else" not in question.ledger_heads
+
+
 def reopened(federation: Federation, meanwhile: Callable[[], object]) -> None:
     """Close the store of `LAB`, do something to its files, open it again."""
     node = federation.nodes[LAB]

@@ -7,16 +7,17 @@ import pytest
 
 from clients import budget
 from clients.node import Node
+from clients.rounds import answer
 from clients.store import Answered, NodeStore
 from federation import codecs, wire
 from federation.errors import Refusal, RoundFailed
-from federation.ids import PartyId
+from federation.ids import PartyId, TaskDigest
 from federation.link import Link, Reply
 from federation.manifest import PersonTerms
 from federation.messages import UpdateAnswer
 from server.coordinator import from_bytes, run_of
 from server.rounds import run_task
-from server.store import PartyRound, TaskState
+from server.store import PartyRound, ServerStore, TaskState
 from simulations.loopback import Fault, corrupted, faithful, lost, repeated
 from simulations.parties import Federation
 
@@ -247,6 +248,58 @@ def test_evaluation_interrupted_by_a_kill_is_carried_to_its_end(federation: Fede
     run_task(federation.coordinator, federation.link, name)
     task = federation.coordinator.store.task(name)
     assert [e.party for e in federation.coordinator.store.evaluations(task.digest)] == [COACH]
+
+
+def test_an_evaluation_left_open_does_not_spoil_the_next_one(
+    federation: Federation, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after all scores were recorded, before the attempt was closed."""
+    name, close = launch(rounds=2), ServerStore.close_attempt
+
+    def killed(store: ServerStore, task: TaskDigest, kind: str, *rest: object) -> None:
+        if kind == "evaluate":
+            raise Killed
+        close(store, task, kind, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ServerStore, "close_attempt", killed)
+    with pytest.raises(Killed):
+        run_task(federation.coordinator, federation.link, name)
+    monkeypatch.undo()
+    run_task(federation.coordinator, federation.link, name)
+    task = federation.coordinator.store.task(name)
+    assert [score.round for score in federation.coordinator.store.evaluations(task.digest)] == [1, 2]
+
+
+def test_a_refusal_of_bytes_that_could_not_be_read_does_not_reset_the_ledgers_head(
+    federation: Federation, launch: Launch
+) -> None:
+    run_task(federation.coordinator, federation.link, launch(rounds=1))
+    before = federation.coordinator.store.heads()[LAB]
+    federation.link.faults[LAB] = lambda party, _: faithful(party, answer(federation.nodes[party], b"noise"))
+    later = launch(name="later", rounds=1)
+    run_task(federation.coordinator, federation.link, later)
+    assert done(federation, later, 1)[LAB].code == Refusal.BAD_MESSAGE
+    assert federation.coordinator.store.heads()[LAB] == before
+
+
+def test_a_party_revoked_while_it_is_asked_is_left_out(federation: Federation, launch: Launch) -> None:
+    name = launch(rounds=1)
+
+    class Revokes:
+        """Revokes the coach at the moment in which it is asked for scores."""
+
+        def reachable(self) -> frozenset[PartyId]:
+            return federation.link.reachable()
+
+        def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+            if COACH in parties and len(parties) == 1:
+                federation.coordinator.store.revoke(COACH)
+            return federation.link.ask(request, parties, deadline_s)
+
+    run_task(federation.coordinator, Revokes(), name)
+    task = federation.coordinator.store.task(name)
+    assert task.state is TaskState.COMPLETED
+    assert federation.coordinator.store.evaluations(task.digest) == []
 
 
 def test_noised_scores_are_charged_to_held_out_people(federation: Federation, launch: Launch) -> None:
