@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import ssl
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import httpx
 from clients.pinned import Pinned, load_pinned
 from clients.settings import NodeFolder
 from federation.enrolment import API_PATH, HTTP_DOMAIN, certificate_fingerprint, request_bytes
-from federation.errors import EnrolmentError, LinkError
+from federation.errors import EnrolmentError, LinkError, UsageError
+from federation.manifest import HEX64, SLUG
 from federation.signing import Identity
 
 TIMEOUT_S = 20.0
@@ -54,6 +56,16 @@ class Api:
         with client(self.pinned.address, trusting(self.ca)) as http:
             request = http.build_request(method, API_PATH + path, content=body, headers=headers)
             return _sent(http, request, most_bytes)
+
+
+def task_path(name: str) -> str:
+    """The address of the task that the owner calls `name` (or by its digest); `UsageError` if no task can be called so.
+
+    What is typed here ends up in paths: of the coordinator's addresses, and of the file of a release.
+    """
+    if not re.fullmatch(f"{SLUG}|{HEX64}", name):
+        raise UsageError(f"no task can be called {name!r}; expected a-z, 0-9 and -. List them: paceline node tasks")
+    return f"/tasks/{name}"
 
 
 def open_api(folder: NodeFolder) -> Api:

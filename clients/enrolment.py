@@ -1,5 +1,6 @@
 """A node's membership: joining with a token, tasks that are offered, accepting, signing, leaving."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clients.coordinator_api import coordinator_time, fetch_authority, open_api, send_unsigned
+from clients.coordinator_api import coordinator_time, fetch_authority, open_api, send_unsigned, task_path
 from clients.keys import make_keys
 from clients.pinned import Pinned, load_members, load_pinned, save_members, save_pinned
 from clients.policy import admit
@@ -97,13 +98,14 @@ def list_tasks(folder: NodeFolder) -> list[dict[str, Any]]:
 def fetch_task(folder: NodeFolder, name: str) -> Offer:
     """The task called `name` with the coordinator's signed list of members."""
     api = open_api(folder)
-    found = api.get(f"/tasks/{name}")
+    found = api.get(task_path(name))
     try:
-        signed = SignedManifest.model_validate_json(_dumps(found["signed"]))
-        members = SignedMembership.model_validate_json(_dumps(found["members"]))
+        signed = SignedManifest.model_validate_json(json.dumps(found["signed"]))
+        members = SignedMembership.model_validate_json(json.dumps(found["members"]))
         accepted, state = tuple(map(str, found["accepted"])), str(found["state"])
     except (KeyError, TypeError, ValidationError) as error:
         raise LinkError(f"what the coordinator sent as task {name} is none. Is it of the same version?") from error
+    _require_asked(signed.manifest, name)
     least = load_members(folder).version
     return Offer(signed, verify_membership(members, api.pinned.coordinator, least), accepted, state)
 
@@ -140,7 +142,7 @@ def accept_task(folder: NodeFolder, store: NodeStore, name: str) -> Manifest:
     if store.accepted_task(digest) is None:
         store.accept_task(offer.signed.model_dump_json(), digest, at)
     acceptance = accept(api.identity, api.pinned.party, digest, at)
-    api.post(f"/tasks/{name}/acceptance", acceptance.model_dump_json().encode())
+    api.post(f"{task_path(name)}/acceptance", acceptance.model_dump_json().encode())
     return manifest
 
 
@@ -161,7 +163,7 @@ def sign_task(path: Path, name: str) -> dict[str, str]:
     _require_own_key(manifest.member(api.pinned.party), api.identity)
     digest = manifest.digest()
     signature = sign_digest(api.identity, digest, "algorithm-provider", api.pinned.party, datetime.now(UTC))
-    answer = api.post(f"/tasks/{name}/signature", signature.model_dump_json().encode())
+    answer = api.post(f"{task_path(name)}/signature", signature.model_dump_json().encode())
     state = answer.get("state", "") if isinstance(answer, dict) else ""
     return {"task": name, "digest": digest, "signed_by": api.pinned.party, "state": str(state)}
 
@@ -242,7 +244,7 @@ def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder,
     signed = join_request(invitation, identity, folder)
     answer = send_unsigned(invitation.address, ca, "POST", "/join", signed.model_dump_json().encode())
     try:
-        return JoinAnswer.model_validate_json(_dumps(answer))
+        return JoinAnswer.model_validate_json(json.dumps(answer))
     except ValidationError as error:
         raise LinkError("the coordinator's answer to joining cannot be read. Is it of the same version?") from error
 
@@ -272,6 +274,14 @@ def pin(invitation: Invitation, answer: JoinAnswer) -> Pinned:
     )
 
 
+def _require_asked(manifest: Manifest, name: str) -> None:
+    """Another genuine task under the name that the owner reads and accepts would be a replay."""
+    if name not in (manifest.name, manifest.digest()):
+        raise EnrolmentError(
+            f"asked for task {name}, the coordinator sent {manifest.name}; it was not accepted. Ask the coordinator."
+        )
+
+
 def _require_members(manifest: Manifest, membership: Membership) -> None:
     """Everybody in the cohort must be on the coordinator's signed list, with the same key and role."""
     listed = {member.party: member for member in membership.members}
@@ -287,9 +297,3 @@ def _require_members(manifest: Manifest, membership: Membership) -> None:
 def _require_own_key(member: Member, identity: Identity) -> None:
     if member.fingerprint != identity.fingerprint:
         raise EnrolmentError(f"the task names another key for {member.party} than this node's; it was not signed.")
-
-
-def _dumps(value: Any) -> str:
-    import json
-
-    return json.dumps(value)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.coordinator_api import open_api
+from clients.coordinator_api import open_api, task_path
 from clients.pinned import write_whole
 from clients.settings import NodeFolder
 from federation.errors import EnrolmentError
@@ -23,7 +23,7 @@ class Fetched:
 
 def fetch_release(folder: NodeFolder, task: str) -> Fetched:
     """Download the release of a finished task to releases/TASK.zip; the cohort may, strangers may not."""
-    content = open_api(folder).download(f"/tasks/{task}/release", MAX_RELEASE_BYTES)
+    content = open_api(folder).download(f"{task_path(task)}/release", MAX_RELEASE_BYTES)
     if not content.startswith(ZIP_MAGIC):
         raise EnrolmentError(f"what the coordinator sent as release of {task} is no ZIP archive; nothing was written.")
     place = folder.path / "releases"

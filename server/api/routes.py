@@ -210,7 +210,9 @@ def _parse(kind: type[Document], call: Call) -> Document:
 
 def _task(desk: Desk, party: Party, call: Call) -> tuple[Task, Manifest]:
     """The task of the address; one whose cohort the caller is not in does not exist for it."""
-    unknown = ApiError(404, "unknown-task", f"there is no task {call.values['name']!r} for {party.id}.")
+    unknown = ApiError(
+        404, "unknown-task", f"there is no task {call.values['name']!r} for {party.id}; see: paceline node tasks"
+    )
     try:
         task = desk.store.task(call.values["name"])
     except ManifestError as error:

@@ -13,20 +13,22 @@ def press() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_waits_for_the_end_of_the_block() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), finishing():
-        press()
+def interrupted(times: int, done: list[str]) -> None:
+    with finishing():
+        for _ in range(times):
+            press()
         done.append("finished")
+
+
+def test_ctrl_c_waits_for_the_end_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(1, done := [])
     assert done == ["finished"]
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), finishing():
-        press()
-        press()
-        done.append("finished")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(2, done := [])
     assert done == []
 
 
