@@ -1,6 +1,11 @@
-"""The rows of the budget ledger: appended, chained, read, never changed."""
+"""The rows of the budget ledger: appended, chained, read, never changed.
+
+The chain's head travels with every answer, so who was charged goes into it under a key of this node: from a plain hash
+others could find out by trying who, and how many, it was.
+"""
 
 import hashlib
+import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +15,7 @@ from pyroaring import BitMap
 from sqlmodel import Session, col, select
 
 from clients.store.chain import Body, link_hash, require_link
-from clients.store.tables import LedgerRow
+from clients.store.tables import LedgerRow, SecretRow
 from federation.ids import GENESIS, LedgerHead, TaskDigest
 
 LOG = "ledger"
@@ -82,6 +87,7 @@ def append(tx: Session, charge: Reserved | Carried, at: int) -> Entry:
     """Write one row after the last one."""
     number, previous = last(tx)
     row = _row(charge, number + 1, previous, at)
+    row.hash = link_hash(LOG, previous, _body(row, _key(tx)))
     tx.add(row)
     tx.flush()
     return Entry(row.number, LedgerHead(row.hash), at, charge)
@@ -89,10 +95,10 @@ def append(tx: Session, charge: Reserved | Carried, at: int) -> Entry:
 
 def entries_after(tx: Session, number: int, head: LedgerHead) -> Iterator[Entry]:
     """Rows after `number`, whose hash is `head`, each checked against its content and the row before."""
-    previous = head
+    previous, key = head, _key(tx)
     rows = tx.exec(select(LedgerRow).where(LedgerRow.number > number).order_by(col(LedgerRow.number)))
     for place, row in enumerate(rows, start=number + 1):
-        require_link(LOG, place, row, previous, link_hash(LOG, previous, _body(row)))
+        require_link(LOG, place, row, previous, link_hash(LOG, previous, _body(row, key)))
         previous = LedgerHead(row.hash)
         yield Entry(row.number, previous, row.at, _charge(row))
 
@@ -104,14 +110,16 @@ def _row(charge: Reserved | Carried, number: int, previous: LedgerHead, at: int)
     else:
         content["curve"] = json.dumps(charge.curve)
     people = charge.people.serialize()
-    row = LedgerRow(**content, number=number, people=people, at=at, previous_hash=previous, hash="")
-    row.hash = link_hash(LOG, previous, _body(row))
-    return row
+    return LedgerRow(**content, number=number, people=people, at=at, previous_hash=previous, hash="")
 
 
-def _body(row: LedgerRow) -> Body:
+def _body(row: LedgerRow, key: bytes) -> Body:
     body: Body = {name: getattr(row, name) for name in ("number", "entry", "curve", "at", *TERMS)}
-    return body | {"people_sha256": hashlib.sha256(row.people).hexdigest()}
+    return body | {"people_hmac": hmac.new(key, b"ledger" + row.people, hashlib.sha256).hexdigest()}
+
+
+def _key(tx: Session) -> bytes:
+    return bytes.fromhex(tx.get_one(SecretRow, "snapshots").key)
 
 
 def _charge(row: LedgerRow) -> Reserved | Carried:

@@ -116,6 +116,17 @@ def test_a_restored_backup_is_noticed_through_the_head_that_others_saw(tmp_path)
         assert rows(store) == before
 
 
+def test_the_head_that_travels_does_not_tell_by_trying_who_was_charged(tmp_path):
+    """Two nodes with the same people, terms and moments: others who guess all that still cannot check the guess."""
+    heads = set()
+    for name in ("ours", "guess"):
+        (tmp_path / name).mkdir()
+        with open_store(tmp_path / name, clock=lambda: AT) as store:
+            people.person_numbers(store, "abc")
+            heads.add(reserve(store, charge(0, [0, 1, 2]), CAP, None, AT).head)
+    assert len(heads) == 2
+
+
 def test_a_store_restored_under_a_running_node_is_read_anew(store):
     reserve(store, charge(0, [1]), CAP, None, AT)
 
