@@ -1,18 +1,20 @@
 """The acts in which models are trained: launch, watch, and one person who withdraws in between."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from federation.errors import RoundFailed
-from federation.workloads import find
+from server.settings import ServerFolder
+from server.status import task_status
+from server.store import ServerStore, open_store
 from simulations.demo.acts import PURPOSE, TASKS
 from simulations.demo.cast import WITHDRAWS, WITHDRAWS_AFTER, WITHDRAWS_AT, WITHDRAWS_DURING
 from simulations.demo.scene import Scene
 
-LOOK_EVERY_S = 1.0
-TASK_DEADLINE_S = 240.0
+LOOK_EVERY_S = 0.5
+TASK_DEADLINE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,23 @@ def train(scene: Scene) -> Trained:
 
 def _run(scene: Scene, name: str, done: Mapping[str, Mapping[str, Any]], withdrawal: dict[str, Any]) -> dict[str, Any]:
     scene.shell.run("task", "launch", name, "--dir", scene.coordinator)
+    with open_store(ServerFolder(scene.coordinator)) as store:
+        for found in _looks(scene, store, name):
+            scene.board.show(f"Task {name} runs", rows([*done.values(), found]))
+            if found["state"] == "completed":
+                return found
+            if found["state"] != "running":
+                raise RoundFailed(f"task {name} is {found['state']} in round {found['round']}: {found['message']}", {})
+            if name == WITHDRAWS_DURING and not withdrawal and (found["round"] or 0) >= WITHDRAWS_AFTER:
+                withdrawal |= _withdraw(scene, found["round"])
+    raise RoundFailed(f"task {name} took longer than {TASK_DEADLINE_S:g} s; read the logs in {scene.out}.", {})
+
+
+def _looks(scene: Scene, store: ServerStore, name: str) -> Iterator[dict[str, Any]]:
+    """What `paceline task status` says, again and again; a new process for each look would cost a core."""
     end = time.monotonic() + TASK_DEADLINE_S
-    while True:
-        found = dict(scene.shell.json("task", "status", name, "--dir", scene.coordinator))
-        scene.board.show(f"Task {name} runs", rows([*done.values(), found]))
-        if found["state"] == "completed":
-            return found
-        if found["state"] != "running" or time.monotonic() > end:
-            raise RoundFailed(f"task {name} is {found['state']} in round {found['round']}: {found['message']}", {})
-        if name == WITHDRAWS_DURING and not withdrawal and (found["round"] or 0) >= WITHDRAWS_AFTER:
-            withdrawal |= _withdraw(scene, found["round"])
+    while time.monotonic() < end:
+        yield task_status(store, name)
         scene.shell.require_running()
         time.sleep(LOOK_EVERY_S)
 
@@ -93,8 +102,3 @@ def headline(found: Mapping[str, Any]) -> float | None:
     """The newest score of people who were never trained on."""
     values = [value for value in (found["score"] or {"by_party": {}})["by_party"].values() if value is not None]
     return float(sum(values) / len(values)) if values else None
-
-
-def higher_is_better(workload: str) -> bool:
-    """Which direction of the headline is good."""
-    return find(workload).higher_is_better
