@@ -6,9 +6,9 @@ Bounded → Private → bytes. `verify` and `admit` are here, `eligible` to `noi
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from clients import algorithm_provider
+from clients import algorithm_provider, consent
 from clients.node import Agreed, Node, Question, open_node
 from clients.policy import admit
 from clients.replies import common, record, refuse, refuse_unreadable
@@ -16,8 +16,9 @@ from clients.scores import evaluate
 from clients.sendable import shared_seed
 from clients.updates import train_on_people, train_on_public
 from federation import codecs, wire, workloads
+from federation.consent import Purpose
 from federation.errors import PacelineError, Refusal, Refused, WireError
-from federation.manifest import Manifest, parse
+from federation.manifest import Manifest, PublishedScores, parse
 from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest
 from federation.roles import Role, Step, training_step
 from federation.workload import Weights, flatten, unflatten
@@ -44,10 +45,16 @@ def answer(node: Node, blob: bytes) -> bytes:
         agreed = _verify(node, question, payload)
         no_earlier = came + timedelta(seconds=agreed.manifest.answer_after_s)
         made = _answered_before(node, question) or _take_step(node, agreed)
+        _wait(node, no_earlier)
+        _nobody_withdrew(node, agreed)
     except Exception as error:
         made = refuse(node, question, error)
-    node.sleep(max(0.0, (no_earlier - node.clock()).total_seconds()))
+    _wait(node, no_earlier)
     return made
+
+
+def _wait(node: Node, no_earlier: datetime) -> None:
+    node.sleep(max(0.0, (no_earlier - node.clock()).total_seconds()))
 
 
 def _answered_before(node: Node, question: Question) -> bytes | None:
@@ -63,6 +70,19 @@ def _answered_before(node: Node, question: Question) -> bytes | None:
             "a new question needs a new attempt number.",
         )
     return stored
+
+
+def _nobody_withdrew(node: Node, agreed: Agreed) -> None:
+    """The last look before bytes are handed over, after the wait and when asked again: a withdrawal holds them back."""
+    question, manifest = agreed.question, agreed.manifest
+    people = node.store.people_of(question.task, question.attempt, question.kind)
+    published = isinstance(question, EvaluateRequest) and isinstance(manifest.evaluation, PublishedScores)
+    for purpose in (manifest.purpose, *([Purpose.PUBLISH_SCORES] if published else [])):
+        years = node.policy().age_of_consent_years
+        if consent.permitted(node.store, purpose, node.clock(), people, years) != people:
+            raise Refused(
+                Refusal.ATTEMPT_LOST, "a person withdrew after the answer was made and before it left; it stays here."
+            )
 
 
 def _verify(node: Node, question: Question, payload: bytes) -> Agreed:

@@ -48,7 +48,8 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
         sendable, summed, weight = _unprotected_update(node, agreed, question, weights, rows), people, len(rows)
     _nobody_withdrew(node, manifest, summed)
     header = UpdateAnswer(**common(node, question), weight=weight, snapshot=snapshot.digest)
-    return record(node, agreed, header, encode(sendable, manifest.exchange.up, question.nonce), people)
+    used = still_permitted(node, manifest, people)  # whoever withdrew before the sum is not in it
+    return record(node, agreed, header, encode(sendable, manifest.exchange.up, question.nonce), used)
 
 
 def train_on_public(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:

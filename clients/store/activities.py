@@ -52,6 +52,13 @@ def all_of(tx: Session, task: TaskDigest | None = None) -> tuple[Activity, ...]:
     return tuple(_activity(row) for row in tx.exec(query))
 
 
+def people_of(tx: Session, task: TaskDigest, attempt: int, kind: str) -> BitMap:
+    """Whose rows an attempt's answer may have been made from; nobody where there is none."""
+    same = (ActivityRow.task == task, ActivityRow.attempt == attempt, ActivityRow.kind == kind)
+    found = tx.exec(select(ActivityRow.people).where(*same)).first()
+    return BitMap() if found is None else BitMap.deserialize(found)
+
+
 def of_person(tx: Session, person: PersonNumber) -> tuple[PersonActivity, ...]:
     """Which rounds used a person's rows, and under which statement."""
     events = [event for event in consent_log.events(tx, person) if event.state in PERMITTING]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from pyroaring import BitMap
 from sqlmodel import Session, col, delete, select
 
 from clients.store import activities, audit_log, identity_tables, imports, tables
@@ -156,6 +157,11 @@ class NodeStore:
         """The record of processing activities, of one task or of all."""
         with self.reading() as tx:
             return activities.all_of(tx, task)
+
+    def people_of(self, task: TaskDigest, attempt: int, kind: str) -> BitMap:
+        """Whose rows the stored answer to this attempt may have been made from."""
+        with self.reading() as tx:
+            return activities.people_of(tx, task, attempt, kind)
 
     def activities_of(self, person: PersonNumber) -> tuple[PersonActivity, ...]:
         """Which rounds used this person's rows, and under which statement of consent."""

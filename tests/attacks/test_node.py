@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from clients import budget, consent
+from clients import budget, consent, rounds
 from clients.node import Node
 from clients.people import find_person
 from clients.policy import Policy
@@ -218,10 +218,10 @@ CHEAP = {
 }
 
 
-def withdraw(node: Node, person: str) -> None:
+def withdraw(node: Node, person: str, purpose: Purpose = Purpose.TRAIN_MOTION_MODELS) -> None:
     statement = ConsentStatement(
         person=find_person(node.store, person),
-        purpose=Purpose.TRAIN_MOTION_MODELS,
+        purpose=purpose,
         state=ConsentState.WITHDRAWN,
         at=node.clock(),
         notice_version="test",
@@ -277,6 +277,42 @@ def test_a_withdrawal_after_the_sum_discards_the_update_and_stays_charged(
     assert node.store.activities() == ()
     assert charges(node) == 1
     assert code(asked(federation, LAB, *question)) is Refusal.ATTEMPT_LOST
+
+
+def test_an_answer_that_waits_for_its_time_is_held_back_by_a_withdrawal(federation: Federation, launch: Launch) -> None:
+    """`answer_after_s` may be an hour; until then the bytes are in flight."""
+    node = federation.nodes[LAB]
+    waiting = replace(node, sleep=lambda _: withdraw(node, "person-0"))
+    question = posed(federation, launch(answer_after_s=20.0))
+    assert code(heard(waiting, wire.pack(*question, federation.coordinator.identity))) is Refusal.ATTEMPT_LOST
+    assert any("withdrew" in entry.body for entry in node.store.audit_entries())
+    assert charges(node) == 1
+
+
+def test_a_stored_answer_is_not_sent_again_after_a_withdrawal(
+    federation: Federation, question: tuple[Question, bytes]
+) -> None:
+    assert isinstance(asked(federation, LAB, *question), UpdateAnswer)
+    withdraw(federation.nodes[LAB], "person-0")
+    assert code(asked(federation, LAB, *question)) is Refusal.ATTEMPT_LOST
+    assert charges(federation.nodes[LAB]) == 1
+
+
+@pytest.mark.parametrize("purpose", [Purpose.TRAIN_MOTION_MODELS, Purpose.PUBLISH_SCORES])
+def test_scores_are_held_back_by_a_withdrawal_while_they_are_made(
+    federation: Federation, launch: Launch, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
+) -> None:
+    question, payload = posed(federation, launch())
+    words = question.model_dump(exclude={"kind", "phase"})
+    node, made = federation.nodes[COACH], rounds.evaluate
+
+    def withdrawn_meanwhile(*arguments: object) -> bytes:
+        blob = made(*arguments)  # type: ignore[arg-type]
+        withdraw(node, "held-out-0", purpose)
+        return blob
+
+    monkeypatch.setattr(rounds, "evaluate", withdrawn_meanwhile)
+    assert code(asked(federation, COACH, EvaluateRequest(**words), payload)) is Refusal.ATTEMPT_LOST
 
 
 def test_everybody_withdrawn_means_no_training(federation: Federation, question: tuple[Question, bytes]) -> None:
