@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clients.policy import Policy
 from federation.errors import UsageError
+from federation.misfits import misfits
 
 DEFAULT_NODE_TOML = """\
 # What this node allows. The node decides last: what is not allowed here is refused, whatever a task asks for.
@@ -134,5 +135,5 @@ def parse(text: str, origin: str) -> NodeSettings:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is not TOML: {error}.") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        lines = misfits(error, [*NodeSettings.model_fields, *Policy.model_fields])
         raise UsageError(f"{origin} cannot be used:\n  " + "\n  ".join(lines)) from error

@@ -72,6 +72,12 @@ def _fail(message: str, exit_code: int) -> int:
     return exit_code
 
 
+def _machine_says(error: OSError) -> str:
+    """A file, a disk or a network that cannot be used as it should: not a fault of paceline."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}. Check that the place exists, its owner and mode, and the disk's space."
+
+
 def _unforeseen(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in OURS:
         return _fail(
@@ -79,6 +85,8 @@ def _unforeseen(error: Exception) -> int:
             "pip install 'paceline[node]', 'paceline[coordinator]' or 'paceline[demo]'.",
             EXIT_FAILED,
         )
+    if isinstance(error, OSError):
+        return _fail(_machine_says(error), EXIT_FAILED)
     first_line = (str(error).splitlines() or ["no message"])[0]
     return _fail(
         f"internal error ({type(error).__name__}: {first_line}). This is a fault of paceline, not yours. "

@@ -47,20 +47,24 @@ class _Kept:
 def run(programs: Sequence[Program], folder: Path, say: Say | None = None) -> None:
     """Keep `programs` running until SIGINT or SIGTERM, then stop them, last one first.
 
+    Returns after SIGTERM; after SIGINT it raises `KeyboardInterrupt`, once everything has stopped.
     `UsageError` if another supervisor already works in `folder`. Each program should call `end_with_parent` first, so
     that none outlives a supervisor that was killed.
     """
     tell = say or _stderr
-    stop = threading.Event()
-    with _only_one(folder), _signals(stop):
+    came: list[int] = []
+    with _only_one(folder), _signals(came):
         kept = [_Kept(program) for program in programs]
         try:
-            while not stop.wait(LOOK_EVERY_S):
+            while not came:
                 for one in kept:
                     _look_after(one, tell)
+                time.sleep(LOOK_EVERY_S)
         finally:
             for one in reversed(kept):
                 _stop(one, tell)
+    if signal.SIGINT in came:
+        raise KeyboardInterrupt
 
 
 def end_with_parent() -> None:
@@ -170,8 +174,10 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals(came: list[int]) -> Iterator[None]:
+    """Write down the signals that ask us to stop."""
+    asking = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda found, _: came.append(found)) for number in asking}
     try:
         yield
     finally:

@@ -4,12 +4,13 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from federation.errors import UsageError
+from federation.misfits import misfits
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -99,6 +100,12 @@ class ServerSettings(BaseModel):
     database: str = ""
     licence: Annotated[str, Field(min_length=1, max_length=200)] = "for the recipients named in the card only"
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.port == self.private_port:
+            raise ValueError(f"port and private_port are both {self.port}; expected two different ones")
+        return self
+
     @property
     def address(self) -> str:
         """What partners connect to, as it stands in tokens."""
@@ -170,4 +177,4 @@ def parse(values: dict[str, object]) -> ServerSettings:
 
 
 def _problems(error: ValidationError) -> str:
-    return "\n".join(f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return "\n".join(f"  {line}" for line in misfits(error, ServerSettings.model_fields))

@@ -5,15 +5,20 @@ from pathlib import Path
 
 from federation import supervision
 from federation.supervision import Program, Say
-from server import settings
+from server import ports, settings
 from server.settings import ServerFolder
 
 
 def run(folder: ServerFolder | Path, say: Say | None = None) -> None:
-    """Run until SIGINT or SIGTERM; `UsageError` if `folder` is no coordinator's or is running already."""
+    """Run until SIGINT or SIGTERM; `UsageError` if `folder` is no coordinator's or is running already.
+
+    `LinkError` if a port is in use.
+    """
     place = ServerFolder(folder) if isinstance(folder, Path) else folder
-    settings.load(place)
+    values = settings.load(place)
     path = place.path.resolve()
+    if running(place) is None:
+        ports.require_free(values)
     programs = [
         Program("superlink", (sys.executable, "-m", "server.superlink", str(path)), place.logs / "superlink.log"),
         Program("executor", (sys.executable, "-m", "server.app", str(path)), place.logs / "executor.log"),

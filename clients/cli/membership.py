@@ -71,7 +71,10 @@ def allow(  # noqa: PLR0913, PLR0917 - the options of a command
     from clients.allowances import allow as write
     from clients.desk import purposes_named
     from clients.settings import find_folder
+    from federation import workloads
 
+    for name in workload or ():
+        workloads.find(name)  # one that does not exist would be allowed in vain
     numbers = {
         "max_epsilon": max_epsilon,
         "max_epsilon_per_task": max_epsilon if max_epsilon_per_task is None else max_epsilon_per_task,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from federation.errors import UsageError
+from federation.misfits import misfits
 from federation.schema import RowSchema
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -51,7 +52,7 @@ def read_mapping(path: Path) -> ColumnMap:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"the mapping file {path} cannot be read: {error}.") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        lines = misfits(error, ColumnMap.model_fields)
         raise UsageError(f"the mapping file {path} cannot be used:\n  " + "\n  ".join(lines)) from error
 
 

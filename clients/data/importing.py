@@ -17,6 +17,7 @@ from clients.data.sources import chunks, place_name
 from clients.settings import NodeFolder
 from clients.store import Imported, NodeStore
 from federation.errors import ImportRejected
+from federation.interrupts import finishing
 from federation.schema import RowSchema
 from federation.workload import Workload
 
@@ -156,21 +157,22 @@ def _register(folder: NodeFolder, store: NodeStore, order: Order, place: Shelf, 
     known = people.person_numbers(store, place.people)
     numbers = np.array([known[person] for person in place.people], np.int64)
     digest = place.close(numbers)
-    file = keep(folder, place, digest)
-    imported = Imported(
-        workload=order.workload.name,
-        file=file,
-        rows=place.rows,
-        people=BitMap(numbers),
-        sha256=digest,
-        held_out=order.held_out,
-        recordings=tuple(figures.contents),
-    )
-    try:
-        store.add_dataset(imported)
-    except BaseException:
-        discard(folder, file)
-        raise
+    with finishing():
+        file = keep(folder, place, digest)
+        imported = Imported(
+            workload=order.workload.name,
+            file=file,
+            rows=place.rows,
+            people=BitMap(numbers),
+            sha256=digest,
+            held_out=order.held_out,
+            recordings=tuple(figures.contents),
+        )
+        try:
+            store.add_dataset(imported)
+        except BaseException:
+            discard(folder, file)
+            raise
 
 
 def _nothing_left(order: Order, figures: _Figures) -> str:

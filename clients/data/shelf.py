@@ -58,14 +58,14 @@ class Shelf:
         kind = torch.int64 if self.schema.target.classes else torch.float32
         x = torch.from_numpy(np.ascontiguousarray(np.concatenate([cut.x for cut in self.waiting])))
         y = torch.from_numpy(np.concatenate([cut.y for cut in self.waiting])).to(kind)
-        save_file({"x": x, "y": y}, self.path / f"part-{self.parts:05d}.safetensors")
+        _save({"x": x, "y": y}, self.path / f"part-{self.parts:05d}.safetensors")
         self.parts, self.waiting, self.waiting_bytes = self.parts + 1, [], 0
 
     def close(self, numbers: npt.NDArray[np.int64]) -> str:
         """Write the owners, `numbers` being the person numbers in the order of `people`; SHA-256 of all files."""
         self.flush()
         person = numbers[np.concatenate(self.owners)]
-        save_file({"person": torch.from_numpy(person)}, self.path / OWNERS)
+        _save({"person": torch.from_numpy(person)}, self.path / OWNERS)
         return files_digest(self.path)
 
 
@@ -118,6 +118,13 @@ def files_digest(path: Path) -> str:
         with file.open("rb") as content:
             digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise StoreError(f"rows cannot be written to {path.parent.parent}: {error}. Check the disk.") from error
 
 
 def _read(folder: NodeFolder, dataset: Dataset) -> Rows:

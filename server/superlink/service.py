@@ -35,14 +35,13 @@ from flwr.superlink.routers.fleet.middlewares import FleetEventLogMiddleware
 from flwr.superlink.servicer.fleet import fleet_handlers
 
 from federation.bell import Bell
-from federation.errors import LinkError
 from federation.gate import App, Caller, Denied, Gate, Headers, Route
 from server.active import Active
+from server.ports import LOOPBACK, listen
 from server.superlink import parts
 from server.superlink.members import Doorkeeper, LinkStateNodes, Membership
 from server.superlink.secrets import Secrets
 
-LOOPBACK = "127.0.0.1"
 MIB = 2**20
 OBJECT_BYTES = 8 * MIB
 CALL_BYTES = 1 * MIB
@@ -92,8 +91,8 @@ class _Bells:
 
 def serve(setup: Setup, active: Active, public_api: Callable[[LinkStateNodes], App]) -> None:
     """Listen until SIGINT or SIGTERM; `LinkError` if a port is in use."""
-    public = _bind(setup.bind, setup.port)
-    private = _bind(LOOPBACK, setup.private_port)
+    public = listen(setup.bind, setup.port)
+    private = listen(LOOPBACK, setup.private_port)
     app, state = _superlink(setup, active)
     log = _access_log(setup.log)
     bells = _Bells(Bell(HOLD_S), Bell(HOLD_S), Bell(HOLD_S))
@@ -227,17 +226,6 @@ def _bearer(secret: bytes) -> Callable[[Headers], Awaitable[Caller | Denied]]:
         return Denied(401, "the control secret is missing or wrong")
 
     return identify
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=512)
-    except OSError as error:
-        raise LinkError(
-            f"cannot listen on {host}:{port} ({error.strerror}). Stop the other program that uses it, "
-            "or choose another port in server.toml."
-        ) from error
 
 
 def _uvicorn(app: Gate, setup: Setup) -> uvicorn.Server:
