@@ -137,8 +137,9 @@ def accept_task(folder: NodeFolder, store: NodeStore, name: str) -> Manifest:
     offer, api = fetch_task(folder, name), open_api(folder)
     manifest = verify_offer(folder, offer, at)
     admit(load(folder).policy, manifest, api.pinned.party, api.pinned.role, main_step(api.pinned.role))
-    save_members(folder, load_members(folder).confirmed(manifest.cohort, offer.membership.version))
-    digest = manifest.digest()
+    members, digest = load_members(folder), manifest.digest()
+    members.require_as_shown(manifest.name, digest)
+    save_members(folder, members.confirmed(manifest.cohort, offer.membership.version))
     if store.accepted_task(digest) is None:
         store.accept_task(offer.signed.model_dump_json(), digest, at)
     acceptance = accept(api.identity, api.pinned.party, digest, at)

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from clients.settings import NodeFolder
 from federation.errors import EnrolmentError, SignatureError
-from federation.ids import Fingerprint, PartyId
+from federation.ids import Fingerprint, PartyId, TaskDigest
 from federation.manifest import HEX64, SLUG, Member
 from federation.roles import Role
 from federation.signing import fingerprint
@@ -41,12 +41,16 @@ class Pinned(BaseModel):
 
 
 class Members(BaseModel):
-    """coordinator/members.json: fingerprints that this node's owner confirmed, and the newest list that was seen."""
+    """coordinator/members.json: fingerprints that this node's owner confirmed, and the newest list that was seen.
+
+    `reviewed`: for each task by name, the digest of the contract that `node review` showed last.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Annotated[int, Field(ge=0)] = 0
     fingerprints: dict[PartyId, Fingerprint] = {}
+    reviewed: dict[str, TaskDigest] = {}
 
     def strangers(self, cohort: tuple[Member, ...]) -> tuple[Member, ...]:
         """Members that were never confirmed here; `SignatureError` for one whose key has changed."""
@@ -62,7 +66,21 @@ class Members(BaseModel):
     def confirmed(self, cohort: tuple[Member, ...], version: int) -> "Members":
         """With the cohort's fingerprints added."""
         added = {member.party: member.fingerprint for member in cohort}
-        return Members(version=max(self.version, version), fingerprints=self.fingerprints | added)
+        return self.model_copy(
+            update={"version": max(self.version, version), "fingerprints": self.fingerprints | added}
+        )
+
+    def shown(self, name: str, digest: TaskDigest) -> "Members":
+        """With the contract that the owner was shown as task `name`."""
+        return self.model_copy(update={"reviewed": self.reviewed | {name: digest}})
+
+    def require_as_shown(self, name: str, digest: TaskDigest) -> None:
+        """Raise `EnrolmentError` if the owner read another contract under this name than the one to be signed now."""
+        if self.reviewed.get(name, digest) != digest:
+            raise EnrolmentError(
+                f"task {name} is not the contract that you reviewed: that was {self.reviewed[name][:16]}…, this is "
+                f"{digest[:16]}…. Nothing was accepted. Read it again: paceline node review {name}"
+            )
 
 
 def load_pinned(folder: NodeFolder) -> Pinned:

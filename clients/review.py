@@ -9,6 +9,7 @@ from clients.policy import Policy, admit, cost_per_person
 from federation import workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError
+from federation.ids import TaskDigest
 from federation.manifest import Manifest, NoisedScores, PersonTerms, PublishedScores
 from federation.roles import Role, Step
 from federation.signing import verify_manifest
@@ -38,7 +39,7 @@ class Review:
     """What `node review` shows: paragraphs by heading, the parties, and what still stands in the way."""
 
     task: str
-    digest: str
+    digest: TaskDigest
     state: str
     paragraphs: dict[str, str]
     parties: tuple[Party, ...]

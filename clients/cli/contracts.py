@@ -34,19 +34,21 @@ def review(task: TaskName, folder: Dir = None, json: Json = False) -> None:
     Example: paceline node review watch
     """
     from clients import enrolment
-    from clients.pinned import load_members
+    from clients.pinned import load_members, save_members
     from clients.review import review as read
     from clients.settings import find_folder, load
 
     place = find_folder(folder)
     offer = enrolment.fetch_task(place, task)
-    found = read(offer, enrolment.load_pinned(place), load_members(place), load(place).policy, datetime.now(UTC))
+    members = load_members(place)
+    found = read(offer, enrolment.load_pinned(place), members, load(place).policy, datetime.now(UTC))
+    save_members(place, members.shown(found.task, found.digest))
     console.result(json, asdict(found), lambda out: _show(out, found))
 
 
 @node.command()
 def accept(task: TaskName, folder: Dir = None, json: Json = False) -> None:
-    """Sign exactly the contract that `review` shows; pins the fingerprints of everybody in it.
+    """Sign exactly the contract that `review` showed; pins the fingerprints of everybody in it.
 
     Example: paceline node accept watch
     """

@@ -11,6 +11,7 @@ import pytest
 
 from clients import budget
 from clients.people import find_person
+from clients.pinned import load_members
 from clients.settings import DEFAULT_NODE_TOML, NodeFolder
 from clients.store import open_store
 from federation import cli
@@ -88,6 +89,7 @@ def test_a_party_goes_from_token_to_acceptance(
     assert read.code == 0
     assert "Adding or removing one person" in read.out
     assert joined.json["fingerprint"] in read.out.replace("\n", "")
+    assert load_members(NodeFolder(tmp_path / "a")).reviewed == {"pace": office.store.task("pace").digest}
     assert paceline("node", "accept", "pace").code == 0
     assert office.store.accepted(office.store.task("pace").digest) == {"runners"}
     checked = paceline("node", "check", "--json")

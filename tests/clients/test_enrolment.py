@@ -233,6 +233,21 @@ def test_a_changed_key_of_a_confirmed_party_is_noticed(parties: dict[str, Party]
     save_members(coaches.folder, pins)
 
 
+def test_another_contract_than_the_one_that_was_reviewed_is_not_accepted(
+    office: Any, parties: dict[str, Party], task: str
+) -> None:
+    """The coordinator may show one contract and have another one signed."""
+    runners, digest = parties["runners"], office.store.task(task).digest
+    pins = load_members(runners.folder)
+    save_members(runners.folder, pins.shown(task, "e" * 64))
+    with pytest.raises(EnrolmentError, match=f"not the contract that you reviewed.*this is {digest[:16]}"):
+        enrolment.accept_task(runners.folder, runners.store, task)
+    assert load_members(runners.folder) == pins.shown(task, "e" * 64)
+    save_members(runners.folder, pins.shown(task, digest))
+    assert enrolment.accept_task(runners.folder, runners.store, task).digest() == digest
+    save_members(runners.folder, pins)
+
+
 def test_an_older_list_of_members_is_a_replay(parties: dict[str, Party], task: str) -> None:
     coaches = parties["coaches"]
     pins = load_members(coaches.folder)
