@@ -112,8 +112,14 @@ def cost_per_person(manifest: Manifest, delta: float) -> float:
     training = accounting.epsilon(manifest.privacy.person_cost(), manifest.privacy.max_attempts, delta)
     if not isinstance(manifest.evaluation, NoisedScores):
         return training
-    scores = accounting.epsilon(manifest.evaluation.person_cost(), manifest.evaluation.max_evaluations, delta)
-    return max(training, scores)
+    return max(training, scores_cost_per_person(manifest.evaluation, delta))
+
+
+def scores_cost_per_person(scores: NoisedScores, delta: float) -> float:
+    """The largest ε at `delta` that all evaluations together may cost one held-out person."""
+    from privacy import accounting
+
+    return accounting.epsilon(scores.person_cost(), scores.max_evaluations, delta)
 
 
 def words(policy: Policy) -> list[str]:
@@ -180,9 +186,11 @@ def _check_people(policy: Policy, manifest: Manifest) -> None:
             f"task {manifest.name} uses people's data to {manifest.purpose}; this node allows "
             f"{_listed(policy.purposes)}. `paceline node allow --purpose {manifest.purpose}` permits it."
         )
-    if not isinstance(manifest.privacy, PersonTerms):
-        return
-    epsilon = cost_per_person(manifest, policy.delta)
+    if isinstance(manifest.privacy, PersonTerms):
+        _check_cost(policy, manifest, cost_per_person(manifest, policy.delta))
+
+
+def _check_cost(policy: Policy, manifest: Manifest, epsilon: float) -> None:
     allowed = min(policy.max_epsilon_per_task, policy.max_epsilon)
     if epsilon > allowed:
         raise _refuse(
@@ -199,6 +207,8 @@ def _check_scores(policy: Policy, manifest: Manifest) -> None:
             f"task {manifest.name} publishes exact scores; this node does not. If people consented to it: "
             "`paceline node allow --published-scores`."
         )
+    if isinstance(manifest.evaluation, NoisedScores):  # a waiver for training waives nothing for who is held out
+        _check_cost(policy, manifest, scores_cost_per_person(manifest.evaluation, policy.delta))
 
 
 def _waive(policy: Policy, manifest: Manifest) -> Waiver | None:

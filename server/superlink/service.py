@@ -93,6 +93,7 @@ def serve(setup: Setup, active: Active, public_api: Callable[[LinkStateNodes], A
     """Listen until SIGINT or SIGTERM; `LinkError` if a port is in use."""
     public = listen(setup.bind, setup.port)
     private = listen(LOOPBACK, setup.private_port)
+    _keep_private(setup.database)
     app, state = _superlink(setup, active)
     log = _access_log(setup.log)
     bells = _Bells(Bell(HOLD_S), Bell(HOLD_S), Bell(HOLD_S))
@@ -105,6 +106,13 @@ def serve(setup: Setup, active: Active, public_api: Callable[[LinkStateNodes], A
         (_uvicorn(Gate("private", _private(app, state, setup.secrets, bells), log), setup), private),
     ]
     _run_until_signal(servers)
+
+
+def _keep_private(database: Path) -> None:
+    """Updates and models lie in Flower's database for a while; as shipped, every user of the machine may read it."""
+    database.touch(mode=0o600)
+    for file in database.parent.glob(f"{database.name}*"):
+        file.chmod(0o600)
 
 
 def _superlink(setup: Setup, active: Active) -> tuple[FastAPI, LinkState]:

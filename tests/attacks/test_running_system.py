@@ -66,6 +66,12 @@ def client_of(federation: Processes) -> httpx.Client:
     return httpx.Client(verify=context, timeout=5.0)
 
 
+def test_other_users_of_the_machine_cannot_read_flowers_database(federation: Processes) -> None:
+    files = list(federation.place.path.glob("superlink.sqlite*"))
+    assert files
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
 @contextlib.contextmanager
 def serverapp(federation: Processes, bundle: bytes | None = None) -> Iterator[FlowerLink]:
     """A run whose ServerApp is this test."""

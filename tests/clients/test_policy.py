@@ -146,6 +146,17 @@ def test_noised_scores_count_towards_the_cap() -> None:
         admit(OPEN, manifest(evaluation=scores), RUNNERS, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
 
 
+def test_a_waiver_for_training_does_not_waive_what_noised_scores_may_cost() -> None:
+    epsilon = accounting.epsilon(accounting.SampledGaussian(1.0, 1.0), 40, 1e-5) * 1.001
+    scores = {"disclosure": "noised", "noise_multiplier": 1.0, "max_evaluations": 40, "delta": 1e-5, "epsilon": epsilon}
+    policy = OPEN.model_copy(update={"allow_unprotected": ("pace-1",)})
+    task, coaches = manifest(privacy=PLAIN, evaluation=scores), PartyId("coaches")
+    with pytest.raises(Refused, match="may cost each person"):
+        admit(policy, task, coaches, Role.TRAINER, Step.EVALUATE_PEOPLE)
+    generous = policy.model_copy(update={"max_epsilon": 90.0, "max_epsilon_per_task": 90.0})
+    admit(generous, task, coaches, Role.TRAINER, Step.EVALUATE_PEOPLE)
+
+
 def test_a_waiver_comes_from_the_policy_and_names_its_task() -> None:
     policy = OPEN.model_copy(update={"allow_unprotected": ("pace-1",)})
     admission = admit(policy, manifest(privacy=PLAIN), RUNNERS, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
