@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 KILLS ?= 60
 MUTATIONS ?= 1000000
 
@@ -40,14 +41,15 @@ demo: $(STAMP)
 	$(BIN)/paceline demo --out $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
+	$(BIN)/python -m simulations.chaos --kills 6
 
 bench: $(STAMP)
 	$(BIN)/python -m simulations.benchmarks --out docs/benchmarks

@@ -39,12 +39,13 @@ def test_a_process_that_ignores_being_asked_is_ended_with_its_children(tmp_path,
     monkeypatch.setattr(shell, "program", lambda: (sys.executable, "-c"))
     child = f"subprocess.Popen([sys.executable, '-c', {STUBBORN!r}], start_new_session=True)"
     family = f"import subprocess, sys; {child}; {STUBBORN}"
+    before = set(psutil.Process().children(recursive=True))
     with Shell(tmp_path) as running:
         running.start("family", family)
         deadline = time.monotonic() + 20
         while (tmp_path / "family.log").read_text().count("up") < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-        started = psutil.Process().children(recursive=True)
+        started = set(psutil.Process().children(recursive=True)) - before
         assert len(started) >= 2
     assert not [process for process in started if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
