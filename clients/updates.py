@@ -110,7 +110,7 @@ def _private_update(
     sampled = sample(np.unique(units.person.numpy()), terms.sampling_rate, node.source)
     phase = agreed.workload.phase(question.phase)
     names = trained_names(weights, phase, agreed.manifest.training.trains)
-    parts: list[Bounded] = [empty(sum(weights[name].numel() for name in names), terms.clip)]
+    total: Bounded = empty(sum(weights[name].numel() for name in names), terms.clip)
     summed = BitMap()
     if len(sampled):
         chosen, k, seed = units.of(torch.from_numpy(sampled)), terms.rows_per_person, _private_seed(node.source)
@@ -120,8 +120,8 @@ def _private_update(
             people = owners[who] if terms.unit == "record" else who
             permitted = still_permitted(node, agreed.manifest, BitMap(people.numpy()))
             summed |= permitted
-            parts.append(bound(updates[torch.isin(people, as_tensor(permitted))], terms.clip))
-    return add_noise(combine(parts), terms.noise_multiplier, node.source), summed
+            total = combine([total, bound(updates[torch.isin(people, as_tensor(permitted))], terms.clip)])
+    return add_noise(total, terms.noise_multiplier, node.source), summed
 
 
 def _unprotected_update(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, rows: Rows) -> Sendable:

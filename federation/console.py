@@ -63,6 +63,14 @@ def fields(out: "Console", values: Mapping[str, Any]) -> None:
 
 
 def _cell(value: object) -> str:
+    """A value without what a terminal or rich would act upon: names and titles are chosen by others."""
+    from rich.markup import escape
+
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else escape(harmless(str(value)))
+
+
+def harmless(text: str) -> str:
+    """`text` with a space for everything that is not printed but obeyed, such as escape sequences and line breaks."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

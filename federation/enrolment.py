@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from federation.errors import EnrolmentError
 from federation.ids import Fingerprint, PartyId
-from federation.manifest import HEX64, SLUG
+from federation.manifest import HEX64, PRINTABLE, SLUG
 from federation.roles import Role
 
 TOKEN_PREFIX = "paceline1."  # noqa: S105
@@ -39,7 +39,7 @@ class Invitation(Wire):
     secret: Annotated[str, Field(pattern=HEX64, repr=False)]
     party: Annotated[PartyId, Field(pattern=SLUG)]
     role: Role
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=PRINTABLE)]
     expires_at: AwareDatetime
 
 
@@ -59,10 +59,10 @@ class JoinAnswer(Wire):
     """Answer to ``POST /join``; the party compares `coordinator_key` with the token's fingerprint."""
 
     party: Annotated[PartyId, Field(pattern=SLUG)]
-    name: str
+    name: Annotated[str, Field(max_length=80, pattern=PRINTABLE)]
     role: Role
     coordinator_key: Annotated[str, Field(pattern=HEX64)]
-    coordinator_name: str
+    coordinator_name: Annotated[str, Field(max_length=80, pattern=PRINTABLE)]
 
 
 def encode_token(invitation: Invitation) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,39}$"
 HEX64 = r"^[0-9a-f]{64}$"
+PRINTABLE = r"^[^\p{C}\p{Zl}\p{Zp}]*$"
+"""Text that others chose and a person reads: no control characters, line breaks or changes of direction, with which a
+contract could be made to look like another one on a terminal."""
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -152,7 +155,7 @@ class Member(Part):
     """One party of the cohort; `people` is the public number that it declared, 0 for an algorithm provider."""
 
     party: Annotated[PartyId, Field(pattern=SLUG)]
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=PRINTABLE)]
     role: Role
     fingerprint: Annotated[Fingerprint, Field(pattern=HEX64)]
     people: Annotated[int, Field(ge=0, le=10**9)] = 0
@@ -177,7 +180,7 @@ class Manifest(Part):
 
     format: Literal["paceline-task-1"] = "paceline-task-1"
     name: Annotated[str, Field(pattern=SLUG)]
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
     workload: WorkloadPin
     purpose: Purpose
     rounds: Annotated[int, Field(ge=1, le=100_000)]

@@ -83,7 +83,7 @@ def invite(
             expires_at=at + timedelta(hours=valid_hours),
         )
     except ValidationError as error:
-        raise UsageError(f"--name has {len(name)} characters; expected 1 to 80.") from error
+        raise UsageError(f"--name has {len(name)} characters; expected 1 to 80 printable ones.") from error
     store.invite(
         Invited(
             party=invitation.party,

@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from federation.errors import UsageError
+from federation.manifest import PRINTABLE
 from federation.misfits import misfits
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -92,7 +93,7 @@ class ServerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=PRINTABLE)]
     host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:-]+$")] = "127.0.0.1"
     bind: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     port: Port = 9092

@@ -78,7 +78,7 @@ def fetch(task: TaskName, folder: Dir = None, json: Json = False) -> None:
 
 
 def _show(out: "Console", found: "Review") -> None:
-    out.print(f"Task {found.task} ({found.state}), digest {found.digest}\n", markup=False)
+    out.print(f"Task {found.task} ({console.harmless(found.state)}), digest {found.digest}\n", markup=False)
     for heading, text in found.paragraphs.items():
         out.print(f"{heading}: {text}\n", markup=False)
     out.print("who takes part, with fingerprints to compare:", markup=False)

@@ -33,6 +33,9 @@ def look(folder: ServerFolder, missing: dict[str, float], now: float) -> dict[st
         since = {name: missing.get(name, now) for name in runs.orphans(store, folder)}
         for name in [name for name, first in since.items() if now - first >= DEAD_FOR_S]:
             del since[name]
-            run_id = runs.resume(store, folder, name)
-            log.warning("task %s had lost its process; it goes on as run %s", name, run_id)
+            try:
+                run_id = runs.resume(store, folder, name)
+                log.warning("task %s had lost its process; it goes on as run %s", name, run_id)
+            except PacelineError as error:  # one that cannot go on must not keep the others waiting
+                log.warning("%s", error)
     return since

@@ -8,7 +8,7 @@ from importlib import metadata
 import click
 import pytest
 
-from federation import cli
+from federation import cli, console
 from federation.errors import PacelineError, Refusal, Refused, UsageError
 
 HEAVY = ("torch", "flwr", "sqlmodel", "pydantic", "httpx", "opacus", "polars", "matplotlib")
@@ -114,3 +114,13 @@ def test_workload_list_speaks_json(capsys):
     listed = json.loads(capsys.readouterr().out)
     assert {"exercise_recognition", "running_pace"} <= {item["name"] for item in listed}
     assert all(len(item["digest"]) == 64 for item in listed)
+
+
+def test_what_others_chose_cannot_command_the_terminal(capsys):
+    said = {"name": "Runners\x1b[2J\nfingerprint: ab [bold]cd[/nothing]"}
+    console.result(False, said, lambda out: console.fields(out, said))
+    console.result(False, [said], lambda out: out.print(console.table([said], "name")))
+    shown = capsys.readouterr().out
+    assert "\x1b[2J" not in shown
+    assert shown.count("[bold]cd[/nothing]") == 2
+    assert not any(line.startswith("fingerprint") for line in shown.splitlines())

@@ -30,6 +30,9 @@ def edited(path: str, value: object) -> str:
 
 
 ABSURD = [
+    ("title", "Pace\x1b[2J\x1b[H", "match pattern"),
+    ("title", "Pace\nprivacy: epsilon = 0.1", "match pattern"),
+    ("cohort.0.name", "City \u202esrennuR", "match pattern"),
     ("privacy.noise_multiplier", 0, "greater than or equal to 0.1"),
     ("privacy.noise_multiplier", -1, "greater than or equal to 0.1"),
     ("privacy.noise_multiplier", math.nan, "finite number|greater than or equal"),
