@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from clients import people
@@ -153,26 +154,37 @@ def _require_new(store: NodeStore, workload: str, figures: _Figures) -> None:
 
 
 def _register(folder: NodeFolder, store: NodeStore, order: Order, place: Shelf, figures: _Figures) -> None:
-    """Pseudonyms for the people, files into place, then one transaction that makes it all count."""
-    known = people.person_numbers(store, place.people)
-    numbers = np.array([known[person] for person in place.people], np.int64)
-    digest = place.close(numbers)
+    """One transaction with pseudonyms for the people and files in place; what takes long was written before it."""
+    place.flush()
+    kept: list[str] = []
     with finishing():
-        file = keep(folder, place, digest)
-        imported = Imported(
-            workload=order.workload.name,
-            file=file,
-            rows=place.rows,
-            people=BitMap(numbers),
-            sha256=digest,
-            held_out=order.held_out,
-            recordings=tuple(figures.contents),
-        )
         try:
-            store.add_dataset(imported)
+            with store.transaction():
+                known = people.person_numbers(store, place.people)
+                numbers = np.array([known[person] for person in place.people], np.int64)
+                digest = place.close(numbers)
+                kept.append(keep(folder, place, digest))
+                store.add_dataset(_imported(order, place, figures, (kept[0], digest, numbers)))
         except BaseException:
-            discard(folder, file)
+            for file in kept:
+                discard(folder, file)
             raise
+
+
+def _imported(
+    order: Order, place: Shelf, figures: _Figures, written: tuple[str, str, npt.NDArray[np.int64]]
+) -> Imported:
+    """What the register says about files that were `written`: their place, SHA-256 and people."""
+    file, digest, numbers = written
+    return Imported(
+        workload=order.workload.name,
+        file=file,
+        rows=place.rows,
+        people=BitMap(numbers),
+        sha256=digest,
+        held_out=order.held_out,
+        recordings=tuple(figures.contents),
+    )
 
 
 def _nothing_left(order: Order, figures: _Figures) -> str:

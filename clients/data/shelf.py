@@ -4,7 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ class Shelf:
     owners: list[npt.NDArray[np.int64]] = field(default_factory=list)
     waiting: list[Cut] = field(default_factory=list)
     waiting_bytes: int = 0
+    digests: dict[str, bytes] = field(default_factory=dict)
 
     def put(self, cut: Cut) -> None:
         """Take rows; they are written once enough have come together."""
@@ -58,15 +59,16 @@ class Shelf:
         kind = torch.int64 if self.schema.target.classes else torch.float32
         x = torch.from_numpy(np.ascontiguousarray(np.concatenate([cut.x for cut in self.waiting])))
         y = torch.from_numpy(np.concatenate([cut.y for cut in self.waiting])).to(kind)
-        _save({"x": x, "y": y}, self.path / f"part-{self.parts:05d}.safetensors")
+        name = f"part-{self.parts:05d}.safetensors"
+        self.digests[name] = _save({"x": x, "y": y}, self.path / name)
         self.parts, self.waiting, self.waiting_bytes = self.parts + 1, [], 0
 
     def close(self, numbers: npt.NDArray[np.int64]) -> str:
         """Write the owners, `numbers` being the person numbers in the order of `people`; SHA-256 of all files."""
         self.flush()
         person = numbers[np.concatenate(self.owners)]
-        _save({"person": torch.from_numpy(person)}, self.path / OWNERS)
-        return files_digest(self.path)
+        self.digests[OWNERS] = _save({"person": torch.from_numpy(person)}, self.path / OWNERS)
+        return _together(self.digests)
 
 
 @contextmanager
@@ -84,8 +86,7 @@ def shelf(folder: NodeFolder, workload: str, schema: RowSchema) -> Iterator[Shel
 
 def keep(folder: NodeFolder, shelf: Shelf, digest: str) -> str:
     """Move a finished import into place, durably; its name below data/."""
-    for file in sorted(shelf.path.iterdir()):
-        _sync(file)
+    _sync(shelf.path)
     final = shelf.path.parent / f"{digest[:16]}-{secrets.token_hex(4)}"
     shelf.path.rename(final)
     _sync(final.parent)
@@ -113,18 +114,27 @@ def damaged(folder: NodeFolder, dataset: Dataset) -> bool:
 
 def files_digest(path: Path) -> str:
     """SHA-256 over the names and contents of the files of one import."""
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
-        with file.open("rb") as content:
-            digest.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
+    return _together({file.name: _digest(file) for file in path.iterdir()})
 
 
-def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _together(digests: Mapping[str, bytes]) -> str:
+    """One SHA-256 for files by name."""
+    return hashlib.sha256(b"".join(name.encode() + digests[name] for name in sorted(digests))).hexdigest()
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> bytes:
+    """Write a file so that it is on the disk; its SHA-256."""
     try:
         save_file(tensors, path)
+        _sync(path)
     except SafetensorError as error:
         raise StoreError(f"rows cannot be written to {path.parent.parent}: {error}. Check the disk.") from error
+    return _digest(path)
 
 
 def _read(folder: NodeFolder, dataset: Dataset) -> Rows:
