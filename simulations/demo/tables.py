@@ -68,7 +68,6 @@ def _tasks(tasks: Sequence[Json]) -> Any:
     ]
     columns = {
         "name": "task",
-        "purpose": "purpose",
         "rounds_done": "#rounds",
         "headline": "judged by",
         "score": "#score",
