@@ -13,6 +13,7 @@ from clients.policy import Policy, admit
 from clients.settings import NodeFolder, NodeSettings, load
 from clients.store import NodeStore, open_store, verify
 from clients.trainer import held_out
+from federation import workloads
 from federation.errors import PacelineError, Refusal, Refused, StoreError
 from federation.manifest import Manifest, parse
 from federation.roles import Role
@@ -141,7 +142,7 @@ def _task(folder: NodeFolder, policy: Policy, manifest: Manifest, at: datetime) 
     if manifest.expired(at):
         return f"ended on {manifest.expires_at:%Y-%m-%d}"
     pinned = load_pinned(folder)
-    enrolment.check_workload(manifest)
+    workloads.require_agreed(manifest)
     admit(policy, manifest, pinned.party, pinned.role, enrolment.main_step(pinned.role))
     return f"accepted, until {manifest.expires_at:%Y-%m-%d}"
 

@@ -29,7 +29,7 @@ from federation.enrolment import (
     expired,
     join_bytes,
 )
-from federation.errors import EnrolmentError, LinkError, WorkloadError
+from federation.errors import EnrolmentError, LinkError
 from federation.ids import TaskDigest
 from federation.interrupts import finishing
 from federation.manifest import Manifest, Member
@@ -45,7 +45,6 @@ from federation.signing import (
     verify_manifest,
     verify_membership,
 )
-from federation.workload import source_digest
 
 __all__ = ["Offer", "Pinned", "accept_task", "fetch_task", "join", "leave", "load_pinned", "reach", "sign_task"]
 
@@ -114,21 +113,10 @@ def verify_offer(folder: NodeFolder, offer: Offer, at: datetime) -> Manifest:
     """The manifest, if all signatures hold, this node installed the same workload and everybody is who they were."""
     pinned = load_pinned(folder)
     manifest = verify_manifest(offer.signed, pinned.coordinator, at)
-    check_workload(manifest)
+    workloads.require_agreed(manifest)
     _require_members(manifest, offer.membership)
     load_members(folder).strangers(manifest.cohort)
     return manifest
-
-
-def check_workload(manifest: Manifest) -> None:
-    """Raise `WorkloadError` unless the workload installed here is the one in the contract, byte by byte."""
-    workload = workloads.find(manifest.workload.name)
-    found = source_digest(workload)
-    if (found, workload.version) != (manifest.workload.digest, manifest.workload.version):
-        raise WorkloadError(
-            f"{workload.name} is version {workload.version} ({found[:12]}) here; task {manifest.name} is about version "
-            f"{manifest.workload.version} ({manifest.workload.digest[:12]}). Install the same release of paceline."
-        )
 
 
 def accept_task(folder: NodeFolder, store: NodeStore, name: str) -> Manifest:
@@ -160,7 +148,7 @@ def sign_task(path: Path, name: str) -> dict[str, str]:
     manifest = offer.signed.manifest
     if manifest.coordinator != api.pinned.coordinator:
         raise EnrolmentError(f"task {name} names another coordinator than the one pinned here; it was not signed.")
-    check_workload(manifest)
+    workloads.require_agreed(manifest)
     _require_own_key(manifest.member(api.pinned.party), api.identity)
     digest = manifest.digest()
     signature = sign_digest(api.identity, digest, "algorithm-provider", api.pinned.party, datetime.now(UTC))

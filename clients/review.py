@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from clients.enrolment import Offer, check_workload, main_step
+from clients.enrolment import Offer, main_step
 from clients.pinned import Members, Pinned
 from clients.policy import Policy, admit, cost_per_person
 from federation import workloads
@@ -126,7 +126,7 @@ def _objections(offer: Offer, pinned: Pinned, members: Members, policy: Policy, 
     manifest, found = offer.signed.manifest, []
     checks = (
         lambda: verify_manifest(offer.signed, pinned.coordinator, at),
-        lambda: check_workload(manifest),
+        lambda: workloads.require_agreed(manifest),
         lambda: members.strangers(manifest.cohort),
         lambda: admit(policy, manifest, pinned.party, pinned.role, main_step(pinned.role)),
         lambda: _admit_scores(policy, manifest, pinned),

@@ -202,15 +202,14 @@ def workload_list(json: Json = False) -> None:
     Example: paceline workload list --json
     """
     from federation import console
-    from federation.workload import source_digest
-    from federation.workloads import INSTALLED, find
+    from federation.workloads import INSTALLED, digest, find
 
     found: list[dict[str, Any]] = [
         {
             "name": item.name,
             "version": item.version,
             "title": item.title,
-            "digest": source_digest(item),
+            "digest": digest(item.name),
             "columns": [column.name for column in item.schema.columns],
             "target": item.schema.target.name,
         }

@@ -5,11 +5,8 @@ A classifier, a regression, a GAN and a recommender are the same kind of thing: 
 only one reads people's rows; a recommender names parameters that stay home.
 """
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -115,11 +112,3 @@ def merge(parts: Sequence[Scores]) -> dict[str, float]:
     """Scores of several people or parties as one: key by key, the sum."""
     keys = {key for part in parts for key in part}
     return {key: float(sum(part.get(key, 0.0) for part in parts)) for key in sorted(keys)}
-
-
-def source_digest(workload: Workload) -> str:
-    """SHA-256 of the installed file that defines `workload`; what the manifest pins."""
-    path = inspect.getsourcefile(workload.initial)
-    if path is None:
-        raise WorkloadError(f"the source of workload {workload.name} is not on disk; install it as a file.")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

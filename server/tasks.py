@@ -24,7 +24,6 @@ from federation.manifest import (
     explain,
 )
 from federation.signing import Acceptance, Identity, sign_digest, verify_acceptance, verify_manifest
-from federation.workload import source_digest
 from server import enrolment
 from server.settings import ServerFolder
 from server.store import ServerStore, Task, TaskState, open_store
@@ -135,12 +134,7 @@ def require_runnable(store: ServerStore, folder: ServerFolder, name: str) -> Man
     """What must hold of a task at every start and restart: signed, current, installed, accepted by enough parties."""
     coordinator = Identity.load(folder.identity_key).fingerprint
     manifest = verify_manifest(store.signed_manifest(name), coordinator, store.clock())
-    installed = source_digest(workloads.find(manifest.workload.name))
-    if installed != manifest.workload.digest:
-        raise WorkloadError(
-            f"workload {manifest.workload.name} was changed after task {name} was signed (digest {installed[:12]}…, "
-            f"signed {manifest.workload.digest[:12]}…). Install the signed version, or write and sign a new task."
-        )
+    workloads.require_agreed(manifest)
     ready, missing = acceptances(store, manifest)
     needed = manifest.exchange.min_parties
     if len(ready) < needed:
@@ -181,7 +175,7 @@ def _pin(name: object) -> WorkloadPin:
     if not isinstance(name, str):
         raise ManifestError('workload must be the name of an installed workload, such as workload = "running_pace".')
     workload = workloads.find(name)
-    return WorkloadPin(name=workload.name, version=workload.version, digest=source_digest(workload))
+    return WorkloadPin(name=workload.name, version=workload.version, digest=workloads.digest(name))
 
 
 def _cohort(store: ServerStore, entries: object) -> tuple[Member, ...]:

@@ -74,7 +74,7 @@ def allow(  # noqa: PLR0913, PLR0917 - the options of a command
     from federation import workloads
 
     for name in workload or ():
-        workloads.find(name)  # one that does not exist would be allowed in vain
+        workloads.digest(name)  # one that does not exist would be allowed in vain
     numbers = {
         "max_epsilon": max_epsilon,
         "max_epsilon_per_task": max_epsilon if max_epsilon_per_task is None else max_epsilon_per_task,

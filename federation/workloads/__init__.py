@@ -4,35 +4,53 @@ To add one: write `federation/workloads/NAME.py` with a module constant `WORKLOA
 run ``paceline workload check NAME``.
 """
 
+import hashlib
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federation.errors import WorkloadError
-from federation.workload import Workload, source_digest
 
 if TYPE_CHECKING:
     from federation.manifest import Manifest
+    from federation.workload import Workload
 
 INSTALLED = ("exercise_recognition", "running_pace")
 
 
-def find(name: str) -> Workload:
+def find(name: str) -> "Workload":
     """The installed workload called `name`, or `WorkloadError` that lists what is installed."""
-    if name not in INSTALLED:
-        raise WorkloadError(f"workload {name!r} is not installed here; installed: {', '.join(INSTALLED)}.")
+    from federation.workload import Workload  # torch comes with it, which most commands never need
+
+    _require_installed(name)
     workload = import_module(f"federation.workloads.{name}").WORKLOAD
     if not isinstance(workload, Workload):
         raise WorkloadError(f"federation/workloads/{name}.py holds no Workload called WORKLOAD.")
     return workload
 
 
-def agreed(manifest: "Manifest") -> Workload:
-    """The installed workload, if it is byte by byte the one that the contract names; else `WorkloadError`."""
-    workload, pin = find(manifest.workload.name), manifest.workload
-    found = source_digest(workload)
-    if (found, workload.version) != (pin.digest, pin.version):
+def digest(name: str) -> str:
+    """SHA-256 of the installed file that defines the workload called `name`; what a contract pins."""
+    _require_installed(name)
+    return hashlib.sha256(Path(__file__).with_name(f"{name}.py").read_bytes()).hexdigest()
+
+
+def require_agreed(manifest: "Manifest") -> None:
+    """Raise `WorkloadError` unless the workload installed here is the one in the contract, byte by byte."""
+    pin, found = manifest.workload, digest(manifest.workload.name)
+    if found != pin.digest:
         raise WorkloadError(
-            f"{workload.name} is version {workload.version} ({found[:12]}) here; task {manifest.name} is about version "
-            f"{pin.version} ({pin.digest[:12]}). Install the release of paceline that the task was signed for."
+            f"{pin.name} has digest {found[:12]} here; task {manifest.name} is about version {pin.version}, digest "
+            f"{pin.digest[:12]}. Install the release of paceline that the task was signed for, or sign a new task."
         )
-    return workload
+
+
+def agreed(manifest: "Manifest") -> "Workload":
+    """The installed workload, if it is the one that the contract names; else `WorkloadError`."""
+    require_agreed(manifest)
+    return find(manifest.workload.name)
+
+
+def _require_installed(name: str) -> None:
+    if name not in INSTALLED:
+        raise WorkloadError(f"workload {name!r} is not installed here; installed: {', '.join(INSTALLED)}.")

@@ -17,6 +17,7 @@ from clients.pinned import Pinned, load_members, load_pinned, save_members, save
 from clients.review import review
 from clients.settings import NodeFolder, load
 from clients.store import NodeStore, open_store
+from federation import workloads
 from federation.consent import Purpose
 from federation.enrolment import certificate_fingerprint, decode_token, encode_token
 from federation.errors import EnrolmentError, LinkError, ManifestError, Refused, SignatureError, WorkloadError
@@ -215,10 +216,10 @@ def test_only_an_algorithm_provider_signs(parties: dict[str, Party], task: str) 
 def test_another_workload_than_the_one_installed_here_is_neither_signed_nor_accepted(
     parties: dict[str, Party], task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enrolment, "source_digest", lambda workload: "f" * 64)
-    with pytest.raises(WorkloadError, match="Install the same release"):
+    monkeypatch.setattr(workloads, "digest", lambda name: "f" * 64)
+    with pytest.raises(WorkloadError, match="Install the release"):
         enrolment.sign_task(parties["algo"].folder.path, task)
-    with pytest.raises(WorkloadError, match="Install the same release"):
+    with pytest.raises(WorkloadError, match="Install the release"):
         enrolment.accept_task(parties["runners"].folder, parties["runners"].store, task)
 
 

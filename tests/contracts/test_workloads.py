@@ -7,8 +7,8 @@ import torch
 
 from federation import workload_checks
 from federation.errors import WorkloadError
-from federation.workload import Phase, Workload, source_digest
-from federation.workloads import INSTALLED, find
+from federation.workload import Phase, Workload
+from federation.workloads import INSTALLED, digest, find
 from federation.workloads import exercise_recognition as exercises
 
 
@@ -21,7 +21,7 @@ def test_installed_workload_keeps_its_promise(name, promise):
 @pytest.mark.parametrize("name", INSTALLED)
 def test_installed_workload_is_found_under_its_own_name_with_a_digest(name):
     assert find(name).name == name
-    assert len(source_digest(find(name))) == 64
+    assert len(digest(name)) == 64
 
 
 def test_workload_that_is_not_installed_is_refused_by_name():
