@@ -1,16 +1,14 @@
 """Scores of held-out people, as they may leave a node: exact with consent to publish, or noised and charged."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from pyroaring import BitMap
 
-from clients import consent, data
+from clients import data
 from clients.node import Agreed, Node
 from clients.replies import common, record
+from clients.trainer import scorable
 from clients.updates import as_tensor, reserve
-from federation.consent import Purpose
 from federation.errors import Refusal, Refused
 from federation.manifest import NoisedScores, PublishedScores
 from federation.messages import ScoresAnswer
@@ -38,7 +36,7 @@ def _published(node: Node, agreed: Agreed, weights: Weights, rows: Rows) -> tupl
     """Exact sums over people whose consent covers both the task's purpose and publishing their scores."""
     if not node.policy().allow_published_scores:
         raise Refused(Refusal.POLICY, "this node's policy publishes no exact scores; see allow_published_scores.")
-    people = _eligible(node, rows, (agreed.manifest.purpose, Purpose.PUBLISH_SCORES))
+    people = _eligible(node, agreed, rows)
     sums = agreed.workload.scores(weights, rows.of(as_tensor(people)))
     header = ScoresAnswer(**common(node, agreed.question), disclosure="published", people=len(people), sums=sums)
     return header, people
@@ -50,7 +48,7 @@ def _noised(
     """A noised sum of one vector per person: (1, scores…) scaled to L2 norm ≤ 1; the count is noised with it."""
     if agreed.question.attempt >= terms.max_evaluations:
         raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} allows {terms.max_evaluations} evaluations.")
-    people = _eligible(node, rows, (agreed.manifest.purpose,))
+    people = _eligible(node, agreed, rows)
     reserve(node, agreed.question, people, Step.EVALUATE_PEOPLE, terms.person_cost())
     keys = ("people", *agreed.workload.person_scores)
     vectors = _person_vectors(agreed.workload, weights, rows, people)
@@ -60,13 +58,16 @@ def _noised(
     return header, people
 
 
-def _eligible(node: Node, rows: Rows, purposes: Sequence[Purpose]) -> BitMap:
-    """Held-out people with rows whose consent covers every one of `purposes` now; nobody is an error."""
-    people = BitMap(np.unique(rows.person.numpy()))
-    for purpose in purposes:
-        people = consent.permitted(node.store, purpose, node.clock(), people, node.policy().age_of_consent_years)
-    if len(people) < max(1, node.policy().min_people):
-        raise Refused(Refusal.NO_CONSENT, f"too few held-out people permit {' and '.join(purposes)} here.")
+def _eligible(node: Node, agreed: Agreed, rows: Rows) -> BitMap:
+    """Held-out people with rows whose consent covers what the task does with their scores; too few is an error."""
+    policy = node.policy()
+    people = scorable(node.store, policy, agreed.manifest, node.clock()) & BitMap(np.unique(rows.person.numpy()))
+    if len(people) < max(1, policy.min_people):
+        raise Refused(
+            Refusal.NO_CONSENT,
+            f"{len(people)} held-out people permit what task {agreed.manifest.name} does with their scores; this node "
+            f"evaluates on no fewer than {max(1, policy.min_people)}. Record consent with `paceline consent grant`.",
+        )
     return people
 
 
