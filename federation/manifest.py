@@ -77,17 +77,12 @@ class PersonTerms(Part):
     def person_cost(self) -> "SampledGaussian":
         """What one attempt costs a person, as a Poisson-sampled Gaussian (q, σ).
 
-        For unit ``record`` with K rows: at most "with probability 1-(1-q)^K, sensitivity K·C", hence q' and σ/K.
+        For unit ``record`` it is the charge of a group of `rows_per_person` rows (`privacy.accounting.of_group`).
         """
-        from privacy.accounting import SampledGaussian
+        from privacy.accounting import SampledGaussian, of_group
 
-        if self.unit == "person":
-            return SampledGaussian(self.sampling_rate, self.noise_multiplier)
-        rows = self.rows_per_person
-        return SampledGaussian(
-            -math.expm1(rows * math.log1p(-self.sampling_rate)) if self.sampling_rate < 1 else 1.0,
-            self.noise_multiplier / rows,
-        )
+        cost = SampledGaussian(self.sampling_rate, self.noise_multiplier)
+        return cost if self.unit == "person" else of_group(cost, self.rows_per_person)
 
 
 class Unprotected(Part):

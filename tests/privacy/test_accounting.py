@@ -209,3 +209,14 @@ def test_libraries_stay_silent_about_orders_that_they_leave_out(capfd, caplog):
     accounting._curve.cache_clear()
     accounting.epsilon(SampledGaussian(0.5, 0.3), 10, 1e-5)
     assert (caplog.text, capfd.readouterr()) == ("", ("", ""))
+
+
+@pytest.mark.parametrize("noise_multiplier", [0.5, 1.0, 12.1362, 300.0])
+def test_without_sampling_the_curve_is_the_one_of_dp_accounting(noise_multiplier: float) -> None:
+    from dp_accounting.dp_event import GaussianDpEvent
+    from dp_accounting.rdp import RdpAccountant
+
+    accountant = RdpAccountant(list(accounting.ORDERS))
+    accountant.compose(GaussianDpEvent(noise_multiplier))
+    curve = accounting.rdp(accounting.SampledGaussian(1.0, noise_multiplier), 1)
+    assert curve == pytest.approx(np.asarray(accountant._rdp))
