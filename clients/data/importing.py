@@ -17,6 +17,7 @@ from clients.data.shelf import Shelf, discard, keep, shelf
 from clients.data.sources import chunks, place_name
 from clients.settings import NodeFolder
 from clients.store import Imported, NodeStore
+from clients.store.imports import require_apart
 from federation.errors import ImportRejected
 from federation.interrupts import finishing
 from federation.schema import RowSchema
@@ -86,6 +87,8 @@ def run_import(folder: NodeFolder, store: NodeStore, order: Order, advance: Call
         if not place.rows:
             raise ImportRejected(_nothing_left(order, figures))
         _require_new(store, order.workload.name, figures)
+        known = BitMap(people.known_numbers(store, place.people).values())  # nobody is written down for a refused file
+        require_apart(store.datasets(order.workload.name), known, order.held_out)
         _register(folder, store, order, place, figures)
         return _report(order, place, figures)
 

@@ -73,9 +73,12 @@ def _require_new(tx: Session, imported: Imported) -> None:
 
 
 def _require_apart(tx: Session, imported: Imported) -> None:
-    """Scores on people whom the model has seen say nothing (DESIGN §7)."""
-    others = (data for data in of_workload(tx, imported.workload) if data.held_out != imported.held_out)
-    both = imported.people & BitMap.union(BitMap(), *(data.people for data in others))
+    require_apart(of_workload(tx, imported.workload), imported.people, imported.held_out)
+
+
+def require_apart(datasets: Sequence[Dataset], people: BitMap, held_out: bool) -> None:
+    """Scores on people whom the model has seen say nothing (DESIGN §7): `ImportRejected` if some would be both."""
+    both = people & BitMap.union(BitMap(), *(data.people for data in datasets if data.held_out != held_out))
     if both:
         raise ImportRejected(
             f"{len(both)} people of this import have rows on the other side of the hold-out already; a person is "

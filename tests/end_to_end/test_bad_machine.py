@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from clients.data import importing
 from clients.settings import DEFAULT_NODE_TOML
 from federation import supervision
 from server import ports
@@ -120,6 +121,28 @@ def test_ctrl_c_during_an_import_leaves_all_of_it_or_nothing(
     if held(node) != before:
         imports = paceline("node", "data", "--json").json
         assert [item["rows"] for item in imports] == [2, 20_000]
+
+
+def test_ctrl_c_while_an_import_is_registered_waits_until_all_of_it_is(
+    node: Path, paceline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = importing.keep
+
+    def pressed(*arguments: Any) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return genuine(*arguments)
+
+    monkeypatch.setattr(importing, "keep", pressed)
+    assert paceline(*IMPORT).code == 130
+    monkeypatch.undo()
+    assert [item["rows"] for item in paceline("node", "data", "--dir", node, "--json").json] == [2, 20_000]
+
+
+def test_an_import_that_the_register_refuses_leaves_no_people_and_no_files(
+    node: Path, refused: Callable[..., str]
+) -> None:
+    says = ("either trained on or held out",)
+    refused(*IMPORT, "--held-out", says=says, folders=(node,))
 
 
 def typed(log: Path, *words: str | Path) -> subprocess.Popen[bytes]:
