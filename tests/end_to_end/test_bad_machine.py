@@ -145,6 +145,16 @@ def test_an_import_that_the_register_refuses_leaves_no_people_and_no_files(
     refused(*IMPORT, "--held-out", says=says, folders=(node,))
 
 
+def test_an_import_that_the_database_cannot_register_leaves_no_files(node: Path, paceline: Callable[..., Any]) -> None:
+    files = sorted((node / "data").rglob("*"))
+    with closing(sqlite3.connect(node / "node.sqlite")) as other:
+        other.execute("CREATE TRIGGER no BEFORE INSERT ON dataset BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    done = paceline(*IMPORT)
+    assert done.code == 1
+    assert "disk is full; nothing was written" in done.err
+    assert sorted((node / "data").rglob("*")) == files
+
+
 def typed(log: Path, *words: str | Path) -> subprocess.Popen[bytes]:
     """A command as a process of its own."""
     program = str(Path(sys.executable).with_name("paceline"))
