@@ -133,9 +133,9 @@ def test_an_answer_that_comes_twice_counts_once_and_one_that_is_late_does_not(
 def test_fewer_parties_than_the_contract_needs_do_not_move_the_weights(
     federation: Federation, launch: Launch, failed: Callable[..., None]
 ) -> None:
-    federation.link.faults[LAB] = lost
+    federation.link.faults |= {LAB: lost, ARCHIVE: lost}
     terms = ONE_ROUND | {"max_attempts": 1}
-    failed(launch(rounds=1, privacy=terms, exchange={"min_parties": 4}), "4", "motion-lab", "no answer before")
+    failed(launch(rounds=1, privacy=terms, exchange={"min_parties": 3}), "3", "motion-lab", "no answer before")
 
 
 def test_a_purpose_that_nobody_consented_to_trains_nobody_and_costs_nothing(
