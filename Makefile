@@ -52,7 +52,7 @@ check: $(STAMP)
 	$(BIN)/python -m simulations.chaos --kills 6
 
 bench: $(STAMP)
-	$(BIN)/python -m simulations.benchmarks --out docs/benchmarks
+	$(BIN)/python -m simulations.benchmarks
 
 chaos: $(STAMP)
 	$(BIN)/python -m simulations.chaos --kills $(KILLS)

@@ -8,7 +8,7 @@ from clients import data
 from clients.node import Agreed, Node
 from clients.replies import common, record
 from clients.trainer import scorable
-from clients.updates import as_tensor, reserve
+from clients.updates import as_tensor, reserve, who_can_pay
 from federation.errors import Refusal, Refused
 from federation.manifest import NoisedScores, PublishedScores
 from federation.messages import ScoresAnswer
@@ -48,7 +48,7 @@ def _noised(
     """A noised sum of one vector per person: (1, scores…) scaled to L2 norm ≤ 1; the count is noised with it."""
     if agreed.question.attempt >= terms.max_evaluations:
         raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} allows {terms.max_evaluations} evaluations.")
-    people = _eligible(node, agreed, rows)
+    people = who_can_pay(node, _eligible(node, agreed, rows), terms.person_cost())
     reserve(node, agreed.question, people, Step.EVALUATE_PEOPLE, terms.person_cost())
     keys = ("people", *agreed.workload.person_scores)
     vectors = _person_vectors(agreed.workload, weights, rows, people)

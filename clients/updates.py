@@ -27,13 +27,15 @@ NO_SNAPSHOT = "0" * 64
 def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:
     """Gates *eligible* to *record*: budget is spent on disk before the first row is trained on."""
     manifest, terms = agreed.manifest, agreed.manifest.privacy
+    if not agreed.workload.phase(question.phase).reads_people:
+        raise Refused(Refusal.POLICY, f"phase {question.phase} reads nobody's rows; it is not for nodes with people.")
     rows = data.load(node.folder, node.store, agreed.workload.name, held_out=False)
     snapshot = consent.eligible(
         node.store, manifest.purpose, node.clock(), question.task, node.policy().age_of_consent_years
     )
     people = snapshot.people & BitMap(np.unique(rows.person.numpy()))
     if isinstance(terms, PersonTerms):
-        people = _who_can_pay(node, people, terms.person_cost())
+        people = who_can_pay(node, people, terms.person_cost())
     if len(people) < max(1, node.policy().min_people):
         raise Refused(
             Refusal.NO_CONSENT,
@@ -68,7 +70,7 @@ def train_on_public(node: Node, agreed: Agreed, question: TrainRequest, weights:
     return record(node, agreed, header, encode(sendable, agreed.manifest.exchange.up, question.nonce), None)
 
 
-def _who_can_pay(node: Node, people: BitMap, cost: SampledGaussian) -> BitMap:
+def who_can_pay(node: Node, people: BitMap, cost: SampledGaussian) -> BitMap:
     """`people` without those whose lifetime cap is reached; all of them if nobody can pay, so that it is refused."""
     policy = node.policy()
     return budget.affordable(node.store, people, cost, budget.Cap(policy.max_epsilon, policy.delta)) or people

@@ -5,7 +5,7 @@ A manifest is made of public constants. One whose numbers contradict one another
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -197,9 +197,9 @@ class Manifest(Part):
             raise ValueError("a party or a key stands twice in the cohort")
         if not self.issued_at < self.expires_at:
             raise ValueError("the task expires before it is issued")
-        contributors = len(self.contributors())
-        if self.exchange.min_parties > contributors:
-            raise ValueError(f"min_parties = {self.exchange.min_parties} but only {contributors} parties contribute")
+        if not self.enough(ids):
+            with_people = sum(member.people > 0 for member in self.cohort)
+            raise ValueError(f"min_parties = {self.exchange.min_parties} but only {with_people} parties have people")
         if self.divisor() <= 0:
             raise ValueError("nobody contributes: no party declares people and public_weight is 0")
         if isinstance(self.privacy, PersonTerms) and self.privacy.max_attempts < self.rounds:
@@ -220,6 +220,13 @@ class Manifest(Part):
             for member in self.cohort
             if member.people or (member.role is Role.ALGORITHM_PROVIDER and self.training.public_weight)
         )
+
+    def enough(self, parties: Iterable[PartyId]) -> bool:
+        """Whether `min_parties` of `parties` have people: an update from synthetic rows hides nobody, for anyone can
+        compute it.
+        """
+        hiding = {member.party for member in self.cohort if member.people}
+        return len(hiding & set(parties)) >= self.exchange.min_parties
 
     def member(self, party: PartyId) -> Member:
         """The cohort's entry for `party`, or `ManifestError`."""

@@ -23,9 +23,8 @@ def draw(coordinator: Coordinator, link: Link, run: Run) -> tuple[Member, ...]:
         willing = admitted(coordinator, run)
         present = tuple(member for member in willing if member.party in link.reachable())
         now = coordinator.clock()
-        if willing and len(present) == len(willing) and len(present) >= manifest.exchange.min_parties:
-            return present
-        if now >= grace and len(present) >= manifest.exchange.min_parties:
+        enough = manifest.enough(member.party for member in present)
+        if enough and (len(present) == len(willing) or now >= grace):
             return present
         if now >= deadline:
             raise _too_few(manifest, willing, present)
@@ -66,9 +65,10 @@ def _too_few(manifest: Manifest, willing: tuple[Member, ...], present: tuple[Mem
     for member in manifest.contributors():
         if member.party not in here:
             reasons[member.party] = "unreachable" if member.party in accepted else "not accepted, left or revoked"
+    missing = ", ".join(f"{party} ({why})" for party, why in reasons.items())
     return RoundFailed(
-        f"{len(present)} parties are connected; task {manifest.name} needs {manifest.exchange.min_parties}. "
-        f"Missing: {', '.join(f'{party} ({why})' for party, why in reasons.items())}. "
+        f"{sum(member.people > 0 for member in present)} parties with people are connected; task {manifest.name} needs "
+        f"{manifest.exchange.min_parties} of them. Missing: {missing}. "
         "Start their nodes (`paceline node up`), then `paceline task resume`.",
         reasons,
     )

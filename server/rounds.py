@@ -53,25 +53,23 @@ def first_or_latest(coordinator: Coordinator, link: Link, run: Run) -> Model:
     """The last committed model, or the first weights from the algorithm provider, committed as round 0."""
     latest = coordinator.store.latest_model(run.digest)
     if latest is None:
-        model = initialise(coordinator, link, run)
+        model, attempt = initialise(coordinator, link, run)
         coordinator.store.commit_initial(run.digest, to_bytes(model))
+        coordinator.store.close_attempt(run.digest, "initialise", attempt)
         return model
     return from_bytes(latest.round, latest.data)
 
 
-def initialise(coordinator: Coordinator, link: Link, run: Run) -> Model:
-    """Ask the cohort's algorithm provider for the first weights."""
+def initialise(coordinator: Coordinator, link: Link, run: Run) -> tuple[Model, int]:
+    """Ask the cohort's algorithm provider for the first weights; also its attempt, which is still open."""
     provider = cohort.initialiser(coordinator, link, run)
     posed = pose(coordinator, run, "initialise", None, 0)
     failure: PacelineError = LinkError("no answer came")
     for reply in link.ask(posed.blob, [provider], run.manifest.round_deadline_s):
         try:
-            model = _initial_model(coordinator, run, posed, reply)
+            return _initial_model(coordinator, run, posed, reply), posed.question.attempt
         except PacelineError as error:
             failure = error
-        else:
-            coordinator.store.close_attempt(run.digest, "initialise", posed.question.attempt)
-            return model
     coordinator.store.fail_attempt(run.digest, "initialise", posed.question.attempt, {provider: str(failure)})
     raise RoundFailed(f"{provider} gave no first weights: {failure}", {provider: str(failure)}) from failure
 
@@ -82,11 +80,10 @@ def run_round(coordinator: Coordinator, link: Link, run: Run, model: Model) -> M
         members = cohort.draw(coordinator, link, run)
         _attempts_last(coordinator, run, model)
         collected = collect(coordinator, link, run, model, members)
-        if len(collected.total.parties) >= run.manifest.exchange.min_parties:
+        if run.manifest.enough(collected.total.parties):
             return commit(coordinator, run, model, collected)
         attempt = collected.question.attempt
         coordinator.store.fail_attempt(run.digest, "train", attempt, collected.reasons(), collected.parties)
-        _save_heads(coordinator, collected)
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,8 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     asked = [member.party for member in members]
     for reply in link.ask(posed.blob, asked, run.manifest.round_deadline_s):
         collected = _fold_reply(run, collected, reply, keys)
+        if reply.party in collected.heads:  # at once: what was charged is charged, whatever becomes of the attempt
+            coordinator.store.save_head(reply.party, collected.heads[reply.party])
         done = replace(
             collected.parties[-1], bytes_down=len(posed.blob), seconds=time.monotonic() - began, at=coordinator.clock()
         )
@@ -189,12 +188,6 @@ def _key(keys: dict[PartyId, bytes], party: PartyId) -> bytes:
     if party not in keys:
         raise LinkError("revoked or gone since it was asked")
     return keys[party]
-
-
-def _save_heads(coordinator: Coordinator, collected: Collected) -> None:
-    """An attempt that failed was charged all the same: remember the ledgers' heads."""
-    for party, head in collected.heads.items():
-        coordinator.store.save_head(party, head)
 
 
 def _initial_model(coordinator: Coordinator, run: Run, posed: Posed, reply: Reply) -> Model:

@@ -114,6 +114,8 @@ class Shell:
                 process.terminate()
             _wait(list(self._running.values()))
             _end(family)
+            for process in self._running.values():
+                process.wait(STOP_AFTER_S)  # it has been killed; this takes its exit code
         finally:
             self._running.clear()
             for log in self._files:

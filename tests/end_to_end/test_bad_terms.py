@@ -59,7 +59,7 @@ TERMS = [
         "rows_per_person = 4\nmax_attempts = 2",
         "3 rounds need at least as many attempts, not 2",
     ),
-    ("min_parties = 2", "min_parties = 9", "min_parties = 9 but only 3 parties contribute"),
+    ("min_parties = 2", "min_parties = 9", "min_parties = 9 but only"),
     ('purpose = "train-motion-models"', 'purpose = "marketing"', "purpose: Input should be 'train-motion-models'"),
     ('workload = "running_pace"', 'workload = "runing_pace"', "not installed here"),
     ('party = "coaches"', 'party = "caoches"', "caoches"),

@@ -73,7 +73,7 @@ ABSURD = [
     ("training.learning_rate", 0, "greater than 0"),
     ("training.public_weight", -1, "greater than or equal to 0"),
     ("training.seed", 2**32, "less than 4294967296"),
-    ("exchange.min_parties", 4, "min_parties = 4 but only 3 parties contribute"),
+    ("exchange.min_parties", 4, "min_parties = 4 but only 2 parties have people"),
     ("exchange.min_parties", 0, "greater than or equal to 1"),
     ("exchange.up", "pickle", "Input should be 'fp32', 'fp16' or 'int8'"),
     ("exchange.secure", True, "Input should be False"),
@@ -121,7 +121,7 @@ def test_nobody_who_contributes_is_refused():
     for member in body["cohort"]:
         member["people"] = 0
     body["training"]["public_weight"] = 0
-    with pytest.raises(ManifestError, match="min_parties = 2 but only 0 parties contribute"):
+    with pytest.raises(ManifestError, match="min_parties = 2 but only 0 parties have people"):
         parse(json.dumps(body))
 
 

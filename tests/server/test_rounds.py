@@ -132,7 +132,7 @@ def test_a_party_that_answers_nonsense_is_left_out_and_named(
 
 
 def test_too_few_parties_fail_the_round_without_moving_the_weights(federation: Federation, launch: Launch) -> None:
-    name = launch(exchange={"min_parties": 4})
+    name = launch(exchange={"min_parties": 3})
     federation.link.faults[LAB] = lost
     with pytest.raises(RoundFailed, match=r"round 1 .* cannot be tried again: 2 of 5 attempts") as failure:
         run_task(federation.coordinator, federation.link, name)
@@ -143,7 +143,7 @@ def test_too_few_parties_fail_the_round_without_moving_the_weights(federation: F
 
 
 def test_a_round_that_failed_is_tried_again_under_a_new_attempt(federation: Federation, launch: Launch) -> None:
-    name = launch(exchange={"min_parties": 4})
+    name = launch(exchange={"min_parties": 3})
     weather = iter([lost])
 
     def changing(party: PartyId, blob: bytes) -> list[Reply]:
@@ -163,7 +163,7 @@ def test_a_round_that_failed_is_tried_again_under_a_new_attempt(federation: Fede
 
 
 def test_unreachable_parties_are_named_before_anything_is_spent(federation: Federation, launch: Launch) -> None:
-    name = launch(exchange={"min_parties": 4}, round_deadline_s=0.2)
+    name = launch(exchange={"min_parties": 3}, round_deadline_s=0.2)
     federation.link.absent.add(COACH)
     with pytest.raises(RoundFailed, match=r"coach \(unreachable\).*task resume"):
         run_task(federation.coordinator, federation.link, name)
@@ -312,3 +312,31 @@ def test_noised_scores_are_charged_to_held_out_people(federation: Federation, la
     assert scores.people == 0
     coach = federation.nodes[COACH]
     assert sorted(group.charges for group in budget.table(coach.store)) == [1, 3]
+
+
+def test_an_update_from_synthetic_rows_hides_nobody(federation: Federation, launch: Launch) -> None:
+    name = launch(exchange={"min_parties": 2}, round_deadline_s=0.2)
+    federation.link.absent |= {ARCHIVE, COACH}
+    with pytest.raises(RoundFailed, match=r"1 parties with people are connected; task private needs 2"):
+        run_task(federation.coordinator, federation.link, name)
+    assert reservations(federation.nodes[LAB]) == 0
+
+
+def test_a_head_is_remembered_as_soon_as_it_was_seen(federation: Federation, launch: Launch) -> None:
+    name = launch()
+    with pytest.raises(Killed):
+        run_task(federation.coordinator, DiesAfterFirstReply(federation.link), name)
+    assert federation.coordinator.store.heads()[LAB] == budget.head(federation.nodes[LAB].store)
+
+
+class DiesAfterFirstReply(DiesAfterAnswers):
+    """A link whose process is killed when the second answer of the first round arrives."""
+
+    def __init__(self, inner: Link) -> None:
+        super().__init__(inner, 10)
+
+    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+        for count, reply in enumerate(super().ask(request, parties, deadline_s)):
+            if count:
+                raise Killed
+            yield reply
