@@ -75,6 +75,7 @@ def test_a_party_goes_from_token_to_acceptance(
     assert joined.code == 0
     assert len(joined.json["fingerprint"]) == len(joined.json["coordinator_fingerprint"]) == 64
     assert paceline("node", "join", office.invite("Algo", Role.ALGORITHM_PROVIDER), "--dir", "b").code == 0
+    assert paceline("node", "join", office.invite("Walkers"), "--dir", "c").code == 0
     monkeypatch.setenv("PACELINE_NODE", "a")
     assert paceline("node", "check").code == 1
     allow = ("--purpose", "train-motion-models", "--workload", "running_pace", "--max-epsilon", "8", "--delta", "1e-5")
@@ -82,7 +83,7 @@ def test_a_party_goes_from_token_to_acceptance(
     assert paceline(*IMPORT, "--json").json["rows"] == 3
     grant = ("--purpose", "train-motion-models", "--adult", "--notice", "2026-01")
     assert paceline("consent", "grant", "ann", "bob", "cem", *grant).code == 0
-    office.new_task(tmp_path, {"runners": 900, "algo": 0}, "pace")
+    office.new_task(tmp_path, {"runners": 900, "walkers": 90, "algo": 0}, "pace")
     assert paceline("task", "sign", "pace", "--dir", "b").code == 0
     assert paceline("node", "tasks", "--json").json[0]["accepted"] is False
     read = paceline("node", "review", "pace")

@@ -105,6 +105,8 @@ def pressed_after(seconds: float) -> Iterator[None]:
         timer.join()
 
 
+# Python drops a Ctrl-C that hits it in a finaliser; the import then ends well, with all of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seconds", [0.02, 0.05, 0.1, 0.15, 0.2, 0.3])
 def test_ctrl_c_during_an_import_leaves_all_of_it_or_nothing(
     node: Path, paceline: Callable[..., Any], held: Callable[[Path], dict[str, str]], seconds: float
@@ -117,8 +119,8 @@ def test_ctrl_c_during_an_import_leaves_all_of_it_or_nothing(
     except KeyboardInterrupt:
         assert code == 0
         return
-    assert code == 130
-    if held(node) != before:
+    assert code in {0, 130}
+    if code == 0 or held(node) != before:
         imports = paceline("node", "data", "--json").json
         assert [item["rows"] for item in imports] == [2, 20_000]
 
