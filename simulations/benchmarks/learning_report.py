@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = "python -m simulations.benchmarks.learning"
+DRAWN = ("private", "private_one_withdrew")
 
 
 def write(folder: Path, figures: Mapping[str, Any]) -> None:
@@ -63,24 +64,39 @@ def _watch(folds: list[dict[str, Any]]) -> str:
 
 
 def _private(folds: list[dict[str, Any]], terms: Mapping[str, Any]) -> str:
+    draws = len(folds[0]["private"])
     lines = [
         "## Exercises at ε = 8 per person (`watch-private`)\n",
         f"{_words(terms)} Eight people train; every one of four nodes adds its own noise, so the sum carries twice "
-        "the noise of one. Chance is 0.14. Mean ± standard deviation over noise draws.\n",
-        "| held out | synthetic rows only | ε = 8 | same terms, no noise |",
-        "|---|---|---|---|",
+        f"the noise of one. Chance is 0.14. Mean ± standard deviation over {draws} noise draws. Seven: a person of the "
+        "first party has withdrawn, as in the demo, and the public divisor still counts them. Below: how many of the "
+        f"{2 * draws} draws ended below the synthetic rows' model, from which the private training starts.\n",
+        "| held out | synthetic rows only | ε = 8 | ε = 8, seven | below | same terms, no noise |",
+        "|---|---|---|---|---|---|",
+        *(_private_line(fold) for fold in folds),
     ]
-    for fold in folds:
-        who = " and ".join(str(person) for person in fold["held_out"])
-        found = f"{statistics.mean(fold['private']):.3f} ± {statistics.stdev(fold['private']):.3f}"
-        lines.append(f"| {who} | {fold['synthetic_only']:.3f} | {found} | {fold['clipped_without_noise']:.3f} |")
-    means = [
-        statistics.mean(fold["synthetic_only"] for fold in folds),
-        statistics.mean(value for fold in folds for value in fold["private"]),
-        statistics.mean(fold["clipped_without_noise"] for fold in folds),
-    ]
-    lines.append("| **mean** | " + " | ".join(f"**{mean:.3f}**" for mean in means) + " |\n")
+    keys = ("synthetic_only", "private", "private_one_withdrew", "clipped_without_noise")
+    start, all_there, seven, quiet = (statistics.mean(_mean(fold[key]) for fold in folds) for key in keys)
+    below = sum(_below(fold) for fold in folds)
+    of = f"{below} of {2 * draws * len(folds)}"
+    lines.append(f"| **mean** | **{start:.3f}** | **{all_there:.3f}** | **{seven:.3f}** | {of} | **{quiet:.3f}** |\n")
     return "\n".join(lines)
+
+
+def _private_line(fold: Mapping[str, Any]) -> str:
+    who = " and ".join(str(person) for person in fold["held_out"])
+    found = [f"{_mean(fold[key]):.3f} ± {statistics.stdev(fold[key]):.3f}" for key in DRAWN]
+    start, quiet = fold["synthetic_only"], fold["clipped_without_noise"]
+    return f"| {who} | {start:.3f} | {' | '.join(found)} | {_below(fold)} | {quiet:.3f} |"
+
+
+def _below(fold: Mapping[str, Any]) -> int:
+    """How many draws ended below the start."""
+    return sum(value < fold["synthetic_only"] for key in DRAWN for value in fold[key])
+
+
+def _mean(value: Any) -> float:
+    return statistics.mean(value) if isinstance(value, list) else float(value)
 
 
 def _runners(found: Mapping[str, Any], terms: Mapping[str, Any]) -> str:
@@ -122,8 +138,18 @@ _CHOICES = """## What was chosen, and on whom
   that, and nothing was changed for their sake. The folds that hold out people 1 to 8 share people with that search;
   the last fold does not. The schema's plausible ranges were set with the ranges of all ten people in view.
 - Two things to hold against these figures: that the start delay helps was seen in a cross-validation over all states,
-  and the other states were scored twice; and the local steps, rows per person and pre-training epochs of
-  `watch-private` were last changed, for speed, after the folds of people 1 to 6 had been seen.
+  and the other states were scored twice; and people 9 and 10 were scored under former settings of
+  `watch-private` too; the present ones were looked for after demos had shown scores of theirs that fell after round 1
+  (which was taken for the start: the start itself is lower, and is not evaluated in a run).
+- The present terms of `watch-private` (6 rounds, 10 local steps of 0.25, batches of 64, public weight 2) were chosen
+  among about 400 on people 1 to 8, holding out one or two, with 7 and 8 of 8, 6 and 5 of 6 people training. There they
+  ended above the start in all 28 pairs (the former terms in 24), and in 27 of 28 with a person missing (formerly 18).
+  Holding out one person, seven ended at 0.674 from a start of 0.601; the former terms at 0.663 from 0.629. So the gain
+  is larger partly because the start is lower, the end is higher by about 0.01, and dozens of terms are as good. They
+  were committed before people 9 and 10 were scored with them.
+- One draw says little: its standard deviation is 0.03 to 0.06, so a single run may end below its start. In 200 draws of a
+  faster simulation, after the choice, 7 of 8 people brought people 9 and 10 from 0.462 to 0.536 ± 0.036, and 2.5 % of
+  the draws ended below the start; the former terms brought them from 0.463 to 0.524 ± 0.037, with 4 % below.
 - That search cost privacy which no ledger counts: it is a search on public data, by the project's authors. A real
   federation would spend budget on it, or take these settings as they are.
 - `invent` draws arms from the geometry of textbook descriptions and from the axes that watch makers publish. Its author

@@ -13,6 +13,7 @@ from simulations.demo import explain, tables
 from simulations.demo.acts import TASKS, Opened
 from simulations.demo.cast import CAST, PEOPLE, WITHDRAWS, WITHDRAWS_AT
 from simulations.demo.scene import Scene, side_by_side
+from simulations.demo.start import start_score
 from simulations.demo.training import Trained, headline
 
 Json = dict[str, Any]
@@ -123,6 +124,7 @@ def _explanation(found: Found) -> list[str]:
         explain.Pair(
             scores[plain],
             scores[private],
+            start_score(contracts[private], [found.scene.node(party.party) for party in PEOPLE]),
             contracts[private],
             sum(member.people for member in contracts[private].cohort),
         )

@@ -12,10 +12,14 @@ CHANCE = 1 / 7
 
 @dataclass(frozen=True)
 class Pair:
-    """One workload without and with differential privacy; scores of the last model of each task."""
+    """One workload without and with differential privacy; scores of the last model of each task.
+
+    `private_start`: what the private task's first weights, made of synthetic rows alone, score on the same people.
+    """
 
     plain_score: float
     private_score: float
+    private_start: float
     private: Manifest
     people: int
 
@@ -50,7 +54,7 @@ def words(watch: Pair, runners: Pair) -> list[str]:
         f"({abs(lost) * 100:.0f} points {'fewer' if lost >= 0 else 'more'}; guessing gives {CHANCE:.0%}). The noise "
         f"must hide any one person completely, and there are only {watch.people} people to hide among. In one round "
         f"the noise of all parties together is {_times(noise_to_signal(watch.private))} as long as the longest step "
-        "that these people could take together.",
+        f"that these people could take together. {against_start(watch.private_start, watch.private_score)}",
         f"The runners lose next to nothing. At the much stricter ε = {_epsilon(runners)} the error on people who were "
         f"never trained on is {runners.private_score:.4g} against {runners.plain_score:.4g} s/km without privacy "
         f"({worse:+.1%}). The noise has the same purpose, but {runners.people:,} people stand against it: it is "
@@ -60,6 +64,20 @@ def words(watch: Pair, runners: Pair) -> list[str]:
         "becomes cheaper when fewer numbers are trained, when the algorithm provider starts from synthetic rows, and "
         "when the parties share one noise instead of each adding its own.",
     ]
+
+
+def against_start(start: float, score: float) -> str:
+    """Whether the people's noised updates improved an accuracy or spoilt it."""
+    before = (
+        f"The model that it starts from has seen synthetic people only and names {start:.0%} on the same two people"
+    )
+    points = f"{abs(score - start) * 100:.1f} points"
+    if score < start:
+        return (
+            f"{before}: in this run the private training ended {points} below its start, so the noise cost more than "
+            "the people could teach, and the pre-trained model alone would have served them better."
+        )
+    return f"{before}: the private training ended {points} above its start."
 
 
 def _epsilon(pair: Pair) -> str:

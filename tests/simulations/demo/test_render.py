@@ -92,3 +92,13 @@ def test_sizes_have_units(count, shown):
 @pytest.mark.parametrize(("ratio", "shown"), [(12.4, "12 times"), (0.057, "0.057 times")])
 def test_ratios_read_well(ratio, shown):
     assert explain._times(ratio) == shown
+
+
+def test_a_private_result_below_its_start_is_called_that():
+    said = explain.against_start(0.55, 0.45)
+    assert "names 55%" in said
+    assert "ended 10.0 points below its start" in said
+
+
+def test_a_private_result_above_its_start_says_by_how_much():
+    assert "ended 12.5 points above its start" in explain.against_start(0.5, 0.625)
