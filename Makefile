@@ -48,8 +48,8 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST)
 	$(BIN)/python -m simulations.chaos --kills 6
+	$(PYTEST)
 
 bench: $(STAMP)
 	$(BIN)/python -m simulations.benchmarks

@@ -110,6 +110,8 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     keys = coordinator.store.active_party_keys()
     asked = [member.party for member in members]
     for reply in link.ask(posed.blob, asked, run.manifest.round_deadline_s):
+        if any(party.party == reply.party for party in collected.parties):
+            continue  # a second answer of one party changes nothing
         collected = _fold_reply(run, collected, reply, keys)
         if reply.party in collected.heads:  # at once: what was charged is charged, whatever becomes of the attempt
             coordinator.store.save_head(reply.party, collected.heads[reply.party])
