@@ -32,6 +32,7 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.retry import http_retry
 from flwr.supercore.routers.runtime.tracing import RuntimeTracingMiddleware
+from flwr.supercore.run import RunNotRunningException
 from flwr.supernode import start_client_internal as client
 from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import NodeStateFactory
@@ -138,12 +139,29 @@ def _with_our_bundle(connect: Callable[..., Any]) -> Callable[..., Any]:
 
 def _ringing(pull: Callable[..., int | None], news: _News) -> Callable[..., int | None]:
     def pull_and_ring(**options: Any) -> int | None:
-        run_id = pull(**options)
+        run_id = pull(
+            **options | {name: _ordinary(options[name]) for name in ("pull_object", "confirm_message_received")}
+        )
         if run_id is not None:
             news.ring()
         return run_id
 
     return pull_and_ring
+
+
+def _ordinary(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Flower's `RunNotRunningException` slips past its own ``except Exception``, which would clear up.
+
+    The message of a run that was stopped would stay, half received, and the worker would wait two hours for the rest.
+    """
+
+    def ordinary(*args: Any, **options: Any) -> Any:
+        try:
+            return call(*args, **options)
+        except RunNotRunningException as error:
+            raise RuntimeError("the run has ended") from error
+
+    return ordinary
 
 
 def _one_worker(

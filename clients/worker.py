@@ -95,6 +95,8 @@ def work(folder: Path, answer: Answer) -> None:
                 _serve(place, app)
         except (httpx.HTTPError, RuntimeError) as error:
             log.warning("the SuperNode does not answer (%s); trying again", type(error).__name__)
+        except inflatable_utils.ObjectPullError:
+            log.warning("the message was withdrawn before all of it had come; its run has ended")
         time.sleep(RETRY_S)
 
 

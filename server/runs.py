@@ -1,12 +1,16 @@
 """Launching, stopping and resuming tasks: our store says what shall run, Flower runs it."""
 
 from contextlib import suppress
+from datetime import timedelta
 
 from federation.errors import LinkError, PacelineError, UsageError
 from server import superlink, supervisor, tasks
 from server.app.lock import is_working
 from server.settings import ServerFolder
 from server.store import ServerStore, TaskState
+
+STARTING = timedelta(seconds=15)
+"""How long a run may take from being asked for to holding its task's lock."""
 
 
 def launch(store: ServerStore, folder: ServerFolder, name: str) -> int:
@@ -26,11 +30,11 @@ def resume(store: ServerStore, folder: ServerFolder, name: str) -> int:
         raise UsageError(f"task {name} is completed; see it with: paceline release show {name}")
     tasks.require_runnable(store, folder, name)
     _require_up(folder)
+    if task.state is TaskState.RUNNING and is_working(folder.path, name):
+        raise UsageError(f"task {name} is running already; see it with: paceline task watch {name}")
+    _end_stale_runs(store, folder, name)
     if task.state is not TaskState.RUNNING:
         store.set_task_state(name, TaskState.RUNNING)
-    elif is_working(folder.path, name):
-        raise UsageError(f"task {name} is running already; see it with: paceline task watch {name}")
-    _end_stale_runs(folder, name)
     return _start(store, folder, name)
 
 
@@ -52,11 +56,16 @@ def orphans(store: ServerStore, folder: ServerFolder) -> frozenset[str]:
     return frozenset(name for name in running if not is_working(folder.path, name))
 
 
-def _end_stale_runs(folder: ServerFolder, name: str) -> None:
-    """Flower takes a minute to notice that a process was killed; the task's lock tells at once."""
-    for run in superlink.runs(folder):
-        if run.task == name and not run.outcome:
-            superlink.stop_run(folder, run.run_id)
+def _end_stale_runs(store: ServerStore, folder: ServerFolder, name: str) -> None:
+    """End runs whose process was killed: Flower takes a minute to notice, the task's lock tells at once.
+
+    `UsageError` for one that is so young that it may not have taken the lock yet.
+    """
+    stale = [run for run in superlink.runs(folder) if run.task == name and not run.outcome]
+    if any(store.clock() - run.asked_at < STARTING for run in stale):
+        raise UsageError(f"task {name} is starting already; see it with: paceline task watch {name}")
+    for run in stale:
+        superlink.stop_run(folder, run.run_id)
 
 
 def _start(store: ServerStore, folder: ServerFolder, name: str) -> int:

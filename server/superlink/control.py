@@ -5,6 +5,7 @@ from federation import flower
 # isort: split
 import ssl
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -42,7 +43,7 @@ class Control:
 class Run:
     """One run of a task, as Flower sees it; `outcome` is empty until it is finished, then completed, failed, stopped.
 
-    `details` is what the run said when it failed.
+    `details` is what the run said when it failed; `asked_at` when it was asked for.
     """
 
     run_id: int
@@ -50,6 +51,7 @@ class Run:
     status: str
     outcome: str
     details: str
+    asked_at: datetime
 
 
 def control_of(folder: ServerFolder | Path) -> Control:
@@ -92,6 +94,7 @@ def runs(folder: ServerFolder | Path | Control, limit: int = 100) -> list[Run]:
             status=run.status.status,
             outcome=run.status.sub_status,
             details=run.status.details,
+            asked_at=datetime.fromisoformat(run.pending_at),
         )
         for run in found
     ]

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +157,23 @@ def test_a_task_is_launched_once_stopped_and_resumed(ready: Any, run: Any, flowe
 
 def test_a_task_whose_process_died_is_resumed_but_a_living_one_is_not(ready: Any, run: Any, flower: Flower) -> None:
     run("task", "launch", "pace")
-    flower.runs = [superlink.Run(1, "pace", "running", "", ""), superlink.Run(2, "other", "running", "", "")]
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    flower.runs = [
+        superlink.Run(1, "pace", "running", "", "", long_ago),
+        superlink.Run(2, "other", "running", "", "", long_ago),
+    ]
     with only_run(ready.folder.path, "pace"):
         assert "running already" in run("task", "resume", "pace", code=2)
     run("task", "resume", "pace")
     assert flower.stopped == [1]
     assert flower.started == ["pace", "pace"]
+
+
+def test_a_run_that_is_just_starting_is_left_alone(ready: Any, run: Any, flower: Flower) -> None:
+    run("task", "launch", "pace")
+    flower.runs = [superlink.Run(1, "pace", "starting", "", "", datetime.now(UTC))]
+    assert "is starting already" in run("task", "resume", "pace", code=2)
+    assert (flower.stopped, flower.started) == ([], ["pace"])
 
 
 def test_a_task_without_a_process_is_revived_after_a_while(ready: Any, run: Any, flower: Flower) -> None:
