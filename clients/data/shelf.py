@@ -24,6 +24,8 @@ from federation.schema import Rows, RowSchema, concatenate
 
 PART_BYTES = 16 << 20
 OWNERS = "owners.safetensors"
+INCOMING = ".incoming-"
+"""Beginning of the name of an import's folder while it is written; the number of its process follows."""
 
 
 @dataclass
@@ -76,12 +78,21 @@ def shelf(folder: NodeFolder, workload: str, schema: RowSchema) -> Iterator[Shel
     """A place to write an import; gone at the end unless it was moved into place (`keep`)."""
     root = folder.data / workload
     root.mkdir(parents=True, exist_ok=True)
-    path = root / f".incoming-{os.getpid()}-{secrets.token_hex(4)}"
+    sweep(root)
+    path = root / f"{INCOMING}{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir(mode=0o700)
     try:
         yield Shelf(path, schema)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Delete what imports left in `root` whose process was killed: rows that nobody registered must not stay."""
+    for left in root.glob(f"{INCOMING}*"):
+        number = left.name.removeprefix(INCOMING).split("-")[0]
+        if not _is_alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def keep(folder: NodeFolder, shelf: Shelf, digest: str) -> str:
@@ -156,6 +167,16 @@ def _nothing(workload_name: str) -> Rows:
     schema = workloads.find(workload_name).schema
     y = torch.zeros(0, dtype=torch.int64 if schema.target.classes else torch.float32)
     return Rows({"x": torch.zeros(0, *schema.x_shape), "y": y}, torch.zeros(0, dtype=torch.int64))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:
