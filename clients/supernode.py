@@ -115,7 +115,9 @@ def _adapt(news: _News) -> None:
     flower.adapt(client, "time", pause)
     flower.adapt(client, "_verify_fab", lambda fab, trusted: fab.content == flower.bundle())
     flower.adapt(client, "_init_connection", _with_our_bundle(client._init_connection))
-    flower.adapt(client, "_pull_and_store_message", _ringing(client._pull_and_store_message, news))
+    current = _Current()
+    flower.adapt(client, "_pull_and_store_message", _ringing(client._pull_and_store_message, news, current))
+    flower.adapt(client, "_push_messages", _answering(client._push_messages, current))
     flower.adapt(runtime_handlers, "acquire_task", _one_worker(runtime_handlers.acquire_task))
     flower.adapt(http_retry, "MAX_RETRY_DELAY", MAX_RETRY_DELAY_S)
 
@@ -137,11 +139,57 @@ def _with_our_bundle(connect: Callable[..., Any]) -> Callable[..., Any]:
     return connection
 
 
-def _ringing(pull: Callable[..., int | None], news: _News) -> Callable[..., int | None]:
+@dataclass
+class _Current:
+    """The message that the SuperNode works on; it takes one at a time."""
+
+    number: str = ""
+
+    def remember(self, receive: Callable[[], Any]) -> Callable[[], Any]:
+        """`receive`, keeping the number of what it gives."""
+
+        def received() -> Any:
+            found = receive()
+            self.number = found[0].metadata.message_id if found else ""
+            return found
+
+        return received
+
+
+class _OnlyAnswers:
+    """Flower's node state, which shows replies to the present message only.
+
+    The worker may still answer a message whose run has ended. Sent in the place of the present message's answer, it
+    would make every later answer of this node one question late.
+    """
+
+    def __init__(self, state: InMemoryNodeState, current: _Current) -> None:
+        self._state, self._current = state, current
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def get_messages_legacy(self, **options: Any) -> list[Any]:
+        found = self._state.get_messages_legacy(**options)
+        wanted = [message for message in found if message.metadata.reply_to_message_id == self._current.number]
+        stale = [message.metadata.message_id for message in found if message not in wanted]
+        if stale:
+            log.warning("%s answers to a message of a run that has ended were dropped", len(stale))
+            self._state.delete_messages(message_ids=stale)
+        return wanted
+
+
+def _answering(push: Callable[..., None], current: _Current) -> Callable[..., None]:
+    def push_answer(**options: Any) -> None:
+        push(**options | {"state": _OnlyAnswers(options["state"], current)})
+
+    return push_answer
+
+
+def _ringing(pull: Callable[..., int | None], news: _News, current: _Current) -> Callable[..., int | None]:
     def pull_and_ring(**options: Any) -> int | None:
-        run_id = pull(
-            **options | {name: _ordinary(options[name]) for name in ("pull_object", "confirm_message_received")}
-        )
+        ordinary = {name: _ordinary(options[name]) for name in ("pull_object", "confirm_message_received")}
+        run_id = pull(**options | ordinary | {"receive": current.remember(options["receive"])})
         if run_id is not None:
             news.ring()
         return run_id
