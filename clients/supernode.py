@@ -223,13 +223,20 @@ def _one_worker(
     def acquire_task(request: AcquireTaskRequest, state: InMemoryNodeState) -> AcquireTaskResponse:
         for task in state.get_tasks(statuses=[Status.STARTING, Status.RUNNING]):
             state.finish_task(task.task_id, SubStatus.FAILED, "")
-            if any(not entry.is_retrieved for entry in state.msg_store.values()):
-                state.create_task(task_type=TaskType.CLIENT_APP, run_id=task.run_id, fab_hash=task.fab_hash)
+            if _unread(state):
+                if not state.get_tasks(statuses=[Status.PENDING]):  # one task per message, or they get out of step
+                    state.create_task(task_type=TaskType.CLIENT_APP, run_id=task.run_id, fab_hash=task.fab_hash)
             else:
                 state._store_error_replies({task.run_id}, WORKER_DIED)
         return acquire(request, state)
 
     return acquire_task
+
+
+def _unread(state: InMemoryNodeState) -> bool:
+    """Whether there is a message that no worker has taken yet; replies that wait to be sent do not count."""
+    entries = state.msg_store.values()
+    return any(not entry.is_retrieved and not entry.message.metadata.reply_to_message_id for entry in entries)
 
 
 def _listen(app: FastAPI, news: _News, started: Callable[[int], None]) -> uvicorn.Server:

@@ -46,7 +46,7 @@ from federation.supervision import end_with_parent
 POLL_S = 0.05
 RETRY_S = 0.5
 OBJECT_BACKOFF_S = 0.05
-MESSAGE_WAIT_S = 60.0
+MESSAGE_WAIT_S = 5.0
 HEARTBEAT_AFTER_S = 10.0
 ACQUIRE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 FAILED = "internal"
