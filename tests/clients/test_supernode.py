@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+from flwr.common.constant import Status
 from flwr.supercore.run import RunNotRunningException
 
-from clients.supernode import _Current, _OnlyAnswers, _ordinary
+from clients.supernode import _Current, _one_worker, _OnlyAnswers, _ordinary
 
 
 def test_the_end_of_a_run_is_an_error_that_flower_clears_up_after():
@@ -45,3 +46,35 @@ def test_an_answer_to_a_message_of_an_ended_run_is_never_sent_in_place_of_the_pr
     shown = _OnlyAnswers(state, current).get_messages_legacy(is_reply=True)
     assert [message.metadata.message_id for message in shown] == ["answer"]
     assert state.deleted == ["late"]
+
+
+class Tasks:
+    """The network edge: what the SuperNode keeps of tasks and messages when a second worker asks for work."""
+
+    def __init__(self, pending: int, unread: bool) -> None:
+        waiting = SimpleNamespace(is_retrieved=False, message=reply("answer", "question"))
+        question = SimpleNamespace(is_retrieved=not unread, message=reply("question", ""))
+        self.msg_store = {"answer": waiting, "question": question}
+        self.pending, self.made, self.told = pending, 0, set()
+
+    def get_tasks(self, *, statuses: list[str]) -> list[SimpleNamespace]:
+        claimed = SimpleNamespace(task_id=1, run_id=7, fab_hash="f")
+        return [claimed] * (self.pending if statuses == [Status.PENDING] else 1)
+
+    def finish_task(self, *_: object) -> None:
+        pass
+
+    def create_task(self, **_: object) -> None:
+        self.made += 1
+
+    def _store_error_replies(self, runs: set[int], _: object) -> None:
+        self.told |= runs
+
+
+@pytest.mark.parametrize(
+    ("pending", "unread", "made", "told"), [(0, True, 1, set()), (1, True, 0, set()), (0, False, 0, {7})]
+)
+def test_a_new_worker_finds_one_task_per_unread_message(pending: int, unread: bool, made: int, told: set[int]):
+    state = Tasks(pending, unread)
+    _one_worker(lambda _request, _state: "task")(None, state)
+    assert (state.made, state.told) == (made, told)
