@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from clients.data.rows import ImportedRows, RowSource
 from clients.enrolment import Pinned, load_pinned
 from clients.policy import Admission, Policy
 from clients.settings import NodeFolder, load
@@ -29,6 +30,7 @@ class Node:
     pinned: Pinned
     identity: Identity
     store: NodeStore
+    rows: RowSource
     policy: Callable[[], Policy]
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -56,11 +58,13 @@ def open_node(path: Path) -> Node:
     """
     folder = NodeFolder(path)
     torch.set_num_threads(load(folder).threads)
+    store = open_store(folder.path)
     return Node(
         folder=folder,
         pinned=load_pinned(folder),
         identity=Identity.load(folder.identity),
-        store=open_store(folder.path),
+        store=store,
+        rows=ImportedRows(folder, store),
         policy=lambda: load(folder).policy,
         clock=lambda: datetime.now(UTC),
         sleep=time.sleep,

@@ -4,11 +4,10 @@ import numpy as np
 import torch
 from pyroaring import BitMap
 
-from clients import data
 from clients.node import Agreed, Node
 from clients.replies import common, record
 from clients.trainer import scorable
-from clients.updates import as_tensor, reserve, who_can_pay
+from clients.updates import reserve, who_can_pay
 from federation.errors import Refusal, Refused
 from federation.manifest import NoisedScores, PublishedScores
 from federation.messages import ScoresAnswer
@@ -24,33 +23,31 @@ def evaluate(node: Node, agreed: Agreed, weights: Weights) -> bytes:
     terms = agreed.manifest.evaluation
     if terms is None:
         raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} asks for no evaluation.")
-    rows = data.load(node.folder, node.store, agreed.workload.name, held_out=True)
     if isinstance(terms, PublishedScores):
-        answer, people = _published(node, agreed, weights, rows)
+        answer, people = _published(node, agreed, weights)
     else:
-        answer, people = _noised(node, agreed, terms, weights, rows)
+        answer, people = _noised(node, agreed, terms, weights)
     return record(node, agreed, answer, b"", people)
 
 
-def _published(node: Node, agreed: Agreed, weights: Weights, rows: Rows) -> tuple[ScoresAnswer, BitMap]:
+def _published(node: Node, agreed: Agreed, weights: Weights) -> tuple[ScoresAnswer, BitMap]:
     """Exact sums over people whose consent covers both the task's purpose and publishing their scores."""
     if not node.policy().allow_published_scores:
         raise Refused(Refusal.POLICY, "this node's policy publishes no exact scores; see allow_published_scores.")
-    people = _eligible(node, agreed, rows)
-    sums = agreed.workload.scores(weights, rows.of(as_tensor(people)))
+    people = _eligible(node, agreed)
+    sums = agreed.workload.scores(weights, node.rows.of(agreed.workload.name, True, people))
     header = ScoresAnswer(**common(node, agreed.question), disclosure="published", people=len(people), sums=sums)
     return header, people
 
 
-def _noised(
-    node: Node, agreed: Agreed, terms: NoisedScores, weights: Weights, rows: Rows
-) -> tuple[ScoresAnswer, BitMap]:
+def _noised(node: Node, agreed: Agreed, terms: NoisedScores, weights: Weights) -> tuple[ScoresAnswer, BitMap]:
     """A noised sum of one vector per person: (1, scores…) scaled to L2 norm ≤ 1; the count is noised with it."""
     if agreed.question.attempt >= terms.max_evaluations:
         raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} allows {terms.max_evaluations} evaluations.")
-    people = who_can_pay(node, _eligible(node, agreed, rows), terms.person_cost())
+    people = who_can_pay(node, _eligible(node, agreed), terms.person_cost())
     reserve(node, agreed.question, people, Step.EVALUATE_PEOPLE, terms.person_cost())
     keys = ("people", *agreed.workload.person_scores)
+    rows = node.rows.of(agreed.workload.name, True, people)
     vectors = _person_vectors(agreed.workload, weights, rows, people)
     noised = add_noise(bound(vectors, 1.0), terms.noise_multiplier, node.source)
     sums = dict(zip(keys, (noised.vector * np.sqrt(len(keys))).tolist(), strict=True))
@@ -58,10 +55,11 @@ def _noised(
     return header, people
 
 
-def _eligible(node: Node, agreed: Agreed, rows: Rows) -> BitMap:
+def _eligible(node: Node, agreed: Agreed) -> BitMap:
     """Held-out people with rows whose consent covers what the task does with their scores; too few is an error."""
     policy = node.policy()
-    people = scorable(node.store, policy, agreed.manifest, node.clock()) & BitMap(np.unique(rows.person.numpy()))
+    with_rows = node.rows.people(agreed.workload.name, True)
+    people = scorable(node.store, policy, agreed.manifest, node.clock()) & with_rows
     if len(people) < max(1, policy.min_people):
         raise Refused(
             Refusal.NO_CONSENT,

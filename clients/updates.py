@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from pyroaring import BitMap
 
-from clients import algorithm_provider, budget, consent, data, training
+from clients import algorithm_provider, budget, consent, training
+from clients.data.rows import as_tensor
 from clients.node import Agreed, Node, Question
 from clients.policy import unprotected
 from clients.replies import common, record
@@ -29,11 +30,10 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
     manifest, terms = agreed.manifest, agreed.manifest.privacy
     if not agreed.workload.phase(question.phase).reads_people:
         raise Refused(Refusal.POLICY, f"phase {question.phase} reads nobody's rows; it is not for nodes with people.")
-    rows = data.load(node.folder, node.store, agreed.workload.name, held_out=False)
     snapshot = consent.eligible(
         node.store, manifest.purpose, node.clock(), question.task, node.policy().age_of_consent_years
     )
-    people = snapshot.people & BitMap(np.unique(rows.person.numpy()))
+    people = snapshot.people & node.rows.people(agreed.workload.name, False)
     if isinstance(terms, PersonTerms):
         people = who_can_pay(node, people, terms.person_cost())
     if len(people) < max(1, node.policy().min_people):
@@ -41,12 +41,12 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
             Refusal.NO_CONSENT,
             f"fewer people permit {manifest.purpose} now than this node trains on; see `paceline consent show`.",
         )
-    rows = rows.of(as_tensor(people))
     if isinstance(terms, PersonTerms):
         reserve(node, question, people, Step.TRAIN_ON_PEOPLE, terms.person_cost())
-        sendable, summed = _private_update(node, agreed, question, weights, rows)
+        sendable, summed = _private_update(node, agreed, question, weights, people)
         weight = 0
     else:
+        rows = node.rows.of(agreed.workload.name, False, people)
         sendable, summed, weight = _unprotected_update(node, agreed, question, weights, rows), people, len(rows)
     _nobody_withdrew(node, manifest, summed)
     header = UpdateAnswer(**common(node, question), weight=weight, snapshot=snapshot.digest)
@@ -88,13 +88,8 @@ def reserve(node: Node, question: Question, people: BitMap, step: Step, cost: Sa
     )
 
 
-def as_tensor(people: BitMap) -> torch.Tensor:
-    """Person numbers as int64 (people,)."""
-    return torch.from_numpy(np.array(people.to_array(), dtype=np.int64))
-
-
 def _private_update(
-    node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, rows: Rows
+    node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, people: BitMap
 ) -> tuple[Sendable, BitMap]:
     """Gates *sample*, *train*, *bound*, *noise*; also who was summed.
 
@@ -103,27 +98,38 @@ def _private_update(
     """
     terms = agreed.manifest.privacy
     assert isinstance(terms, PersonTerms)  # noqa: S101 - narrows the type; the caller decided
-    if terms.unit == "record":
-        # A person is charged as a group of `rows_per_person` rows; whoever has more gives only so many.
-        _, index, real = training.picked(rows.person.numpy(), terms.rows_per_person, _private_seed(node.source))
-        rows = rows.take(torch.from_numpy(index[real]))
-    owners = rows.person
-    units = Rows(rows.fields, torch.arange(len(rows))) if terms.unit == "record" else rows
-    sampled = sample(np.unique(units.person.numpy()), terms.sampling_rate, node.source)
+    units, owners = _sampled(node, agreed.workload.name, terms, people)
     phase = agreed.workload.phase(question.phase)
     names = trained_names(weights, phase, agreed.manifest.training.trains)
     total: Bounded = empty(sum(weights[name].numel() for name in names), terms.clip)
     summed = BitMap()
-    if len(sampled):
-        chosen, k, seed = units.of(torch.from_numpy(sampled)), terms.rows_per_person, _private_seed(node.source)
+    if len(units):
+        k, seed = terms.rows_per_person, _private_seed(node.source)
         for who, updates in training.person_updates(
-            agreed.workload, phase, weights, names, chosen, agreed.manifest.training, k, seed
+            agreed.workload, phase, weights, names, units, agreed.manifest.training, k, seed
         ):
-            people = owners[who] if terms.unit == "record" else who
-            permitted = still_permitted(node, agreed.manifest, BitMap(people.numpy()))
+            used = owners[who] if terms.unit == "record" else who
+            permitted = still_permitted(node, agreed.manifest, BitMap(used.numpy()))
             summed |= permitted
-            total = combine([total, bound(updates[torch.isin(people, as_tensor(permitted))], terms.clip)])
+            total = combine([total, bound(updates[torch.isin(used, as_tensor(permitted))], terms.clip)])
     return add_noise(total, terms.noise_multiplier, node.source), summed
+
+
+def _sampled(node: Node, workload: str, terms: PersonTerms, people: BitMap) -> tuple[Rows, torch.Tensor]:
+    """Rows of a Poisson sample, `person` being their unit's number; and every unit's person.
+
+    Under unit ``person`` only the rows of those who were drawn are read. Under unit ``record`` a person is charged as a
+    group of `rows_per_person` rows; whoever has more gives only so many.
+    """
+    if terms.unit == "person":
+        drawn = sample(np.array(people.to_array(), dtype=np.int64), terms.sampling_rate, node.source)
+        rows = node.rows.of(workload, False, BitMap(drawn))
+        return rows, rows.person
+    rows = node.rows.of(workload, False, people)
+    _, index, real = training.picked(rows.person.numpy(), terms.rows_per_person, _private_seed(node.source))
+    rows = rows.take(torch.from_numpy(index[real]))
+    units = Rows(rows.fields, torch.arange(len(rows)))
+    return units.of(torch.from_numpy(sample(units.person.numpy(), terms.sampling_rate, node.source))), rows.person
 
 
 def _unprotected_update(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, rows: Rows) -> Sendable:

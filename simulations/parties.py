@@ -12,6 +12,7 @@ from pyroaring import BitMap
 
 from clients import consent
 from clients.data.cutting import Cut
+from clients.data.rows import ImportedRows
 from clients.data.shelf import keep, shelf
 from clients.enrolment import join_request, pin
 from clients.keys import make_keys
@@ -125,11 +126,13 @@ def _join(
     invitation = decode_token(enrolment.invite(store, server, one.party, one.role, one.party))
     pinned = pin(invitation, enrolment.join(store, server, registry, join_request(invitation, identity, folder)))
     save_pinned(folder, pinned)
+    node_store = open_store(folder)
     return Node(
         folder=folder,
         pinned=pinned,
         identity=identity,
-        store=open_store(folder),
+        store=node_store,
+        rows=ImportedRows(folder, node_store),
         policy=lambda: load(folder).policy,
         clock=coordinator.clock,
         sleep=lambda _: None,

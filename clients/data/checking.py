@@ -122,6 +122,8 @@ def _numbers(chunk: Chunk, name: str, mapping: ColumnMap, problems: Problems) ->
     series = chunk.frame[name]
     if short in mapping.codes:
         series = _coded(series, mapping.codes[short])
+    if short in mapping.empty:
+        series = _filled(series, mapping.empty[short])
     empty = series.is_null()
     if series.dtype == pl.String:
         series = series.str.strip_chars()
@@ -140,6 +142,13 @@ def _numbers(chunk: Chunk, name: str, mapping: ColumnMap, problems: Problems) ->
 def _coded(series: pl.Series, codes: dict[str, float]) -> pl.Series:
     """Words replaced by their numbers; a word without one stays, and is noted as text."""
     return _as_text(series).replace({word: str(number) for word, number in codes.items()})
+
+
+def _filled(series: pl.Series, number: float) -> pl.Series:
+    """Empty fields and NaN replaced by the number that stands for them."""
+    if series.dtype == pl.String:
+        return series.str.strip_chars().replace("", None).fill_null(str(number))
+    return (series.fill_nan(None) if series.dtype.is_float() else series.cast(pl.Float64)).fill_null(number)
 
 
 def _as_text(series: pl.Series) -> pl.Series:

@@ -18,8 +18,9 @@ class ColumnMap(BaseModel):
 
     `columns` says where the schema's columns are found; what it leaves out has the same name in the file.
     `scale` multiplies columns or the target (9.80665 turns g into m/s²). `codes` gives numbers for words, such as
-    {female = {F = 1, M = 0}}. `classes` names the file's labels as the workload does. `recording` tells recordings
-    apart; without it each file is one recording per person.
+    {female = {F = 1, M = 0}}. `empty` gives numbers for empty fields, where the workload has one for "not told", such as
+    {age = 0}. `classes` names the file's labels as the workload does. `recording` tells recordings apart; without it
+    each file is one recording per person.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -34,6 +35,7 @@ class ColumnMap(BaseModel):
     columns: dict[str, str] = {}
     scale: dict[str, float] = {}
     codes: dict[str, dict[str, float]] = {}
+    empty: dict[str, float] = {}
     classes: dict[str, str] = {}
 
     def wanted(self, schema: RowSchema) -> dict[str, str]:
@@ -61,6 +63,7 @@ def check_mapping(mapping: ColumnMap, schema: RowSchema) -> None:
     names = {column.name for column in schema.columns}
     _known("[columns]", set(mapping.columns), names)
     _known("[codes]", set(mapping.codes), names)
+    _known("[empty]", set(mapping.empty), names)
     _known("[scale]", set(mapping.scale), names | {schema.target.name})
     _known("[classes]", set(mapping.classes.values()), set(schema.target.classes))
     if schema.window and (mapping.time is None) == (mapping.rate_hz is None):

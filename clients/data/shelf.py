@@ -112,6 +112,12 @@ def load(folder: NodeFolder, store: NodeStore, workload_name: str, held_out: boo
     return concatenate([_read(folder, dataset) for dataset in datasets])
 
 
+def owners(folder: NodeFolder, store: NodeStore, workload_name: str, held_out: bool) -> npt.NDArray[np.int64]:
+    """The person number of every row that `load` would read, without reading the rows."""
+    datasets = [dataset for dataset in store.datasets(workload_name) if dataset.held_out == held_out]
+    return np.concatenate([np.zeros(0, np.int64), *(_owners(folder.data / item.file).numpy() for item in datasets)])
+
+
 def discard(folder: NodeFolder, file: str) -> None:
     """Delete an import's folder below data/."""
     shutil.rmtree(folder.data / file, ignore_errors=True)
@@ -152,13 +158,20 @@ def _read(folder: NodeFolder, dataset: Dataset) -> Rows:
     path = folder.data / dataset.file
     try:
         parts = [load_file(part) for part in sorted(path.glob("part-*.safetensors"))]
-        person = load_file(path / OWNERS)["person"]
+        person = _owners(path)
         rows = Rows({name: torch.cat([part[name] for part in parts]) for name in ("x", "y")}, person)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise StoreError(f"imported rows in {path} cannot be read: {error}. Restore them or import again.") from error
     if len(rows) != dataset.rows or not BitMap(np.unique(person.numpy())) <= dataset.people:
         raise StoreError(f"imported rows in {path} are not those that were registered. Restore them or import again.")
     return rows
+
+
+def _owners(path: Path) -> torch.Tensor:
+    try:
+        return load_file(path / OWNERS)["person"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise StoreError(f"imported rows in {path} cannot be read: {error}. Restore them or import again.") from error
 
 
 def _nothing(workload_name: str) -> Rows:
