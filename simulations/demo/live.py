@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from simulations.pages.page import size, words
+
 
 class Board(Protocol):
     """Something that shows how tasks stand."""
@@ -67,17 +69,3 @@ def _cells(task: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
         size(task["bytes"]),
         "no DP" if spent is None else f"{spent:.2f}",
     )
-
-
-def words(headline: str) -> str:
-    """What a score is called in a sentence."""
-    return {"mae_s_per_km": "mean error, s/km"}.get(headline, headline.replace("_", " "))
-
-
-def size(count: float) -> str:
-    """Bytes in the unit that people read."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

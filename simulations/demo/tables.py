@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simulations.demo.cast import CAST
-from simulations.demo.live import size, words
 from simulations.demo.render import table
+from simulations.pages.page import size, words
 
 if TYPE_CHECKING:
     from simulations.demo.collect import Found

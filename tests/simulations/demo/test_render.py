@@ -5,7 +5,7 @@ import re
 import pytest
 
 from simulations.demo import explain, render
-from simulations.demo.live import size
+from simulations.pages.page import cell, size
 
 TABLES = (
     *("tasks", "statements", "parties", "holdings", "consent", "withdrawal", "other_purpose", "refusals", "vetoes"),
@@ -81,7 +81,7 @@ def test_both_reports_are_written(facts, tmp_path):
     ("value", "shown"), [(None, "–"), (True, "yes"), (12345, "12,345"), (0.12345, "0.123"), (2.0, "2"), ("x", "x")]
 )
 def test_figures_are_shown_as_people_read_them(value, shown):
-    assert render.cell(value) == shown
+    assert cell(value) == shown
 
 
 @pytest.mark.parametrize(("count", "shown"), [(12, "12 B"), (1500, "1.5 kB"), (2_500_000, "2.5 MB"), (3e9, "3.0 GB")])
