@@ -87,7 +87,7 @@ def main(folder: Path) -> None:
 
 def work(folder: Path, answer: Answer) -> None:
     """Take tasks and answer them with `answer`; survives restarts of the SuperNode."""
-    app = client_app(answer)
+    app = client_app(lambda _: answer)
     while True:
         place = read_address(folder)
         try:

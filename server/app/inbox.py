@@ -5,6 +5,7 @@ from federation import flower  # noqa: F401  (before flwr: it switches telemetry
 # isort: split
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from flwr.app import Message
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
@@ -38,8 +39,15 @@ class _Upload:
     missing: list[str]
 
 
-class Inbox:
-    """The replies to our messages. A slow upload does not keep the others waiting."""
+class Inbox(Protocol):
+    """Where the replies to our messages are found."""
+
+    def collect(self, numbers: set[str]) -> Iterator[tuple[str, Arrived]]:
+        """Replies to the messages `numbers` that are complete now, each with the number that it answers."""
+
+
+class HttpInbox:
+    """The replies that nodes uploaded to the SuperLink. A slow upload does not keep the others waiting."""
 
     def __init__(self, grid: HttpGrid, max_bytes: int) -> None:
         self._grid = grid

@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from flwr.app import Message
+from flwr.serverapp import Grid
 from flwr.superlink.grid import HttpGrid
 
 from federation.errors import WireError
 from federation.ids import PartyId
 from federation.link import Reply
 from server.active import Active
-from server.app.inbox import Arrived, Inbox
+from server.app.inbox import Arrived, HttpInbox, Inbox
 
 MAX_ANSWER_BYTES = 512 * 2**20
 POLL_S = 0.05
@@ -50,10 +51,10 @@ class _Asked:
 class FlowerLink:
     """`federation.link.Link` over Flower's Grid; `late` counts replies that came after their request was over."""
 
-    def __init__(self, grid: HttpGrid, active: Active, max_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(self, grid: Grid, active: Active, inbox: Inbox, max_bytes: int = MAX_ANSWER_BYTES) -> None:
         self._grid = grid
         self._active = active
-        self._inbox = Inbox(grid, max_bytes)
+        self._inbox = inbox
         self._max_bytes = max_bytes
         self._old: dict[str, PartyId] = {}
         self.late = 0
@@ -133,3 +134,8 @@ class FlowerLink:
             return Reply(party, flower.unpack(message.content, self._max_bytes))
         except WireError as error:
             return Reply(party, None, f"not a message of ours: {error}")
+
+
+def over_http(grid: HttpGrid, active: Active) -> FlowerLink:
+    """The link of a deployed coordinator: its messages pass through the SuperLink."""
+    return FlowerLink(grid, active, HttpInbox(grid, MAX_ANSWER_BYTES))

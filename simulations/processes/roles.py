@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from clients import supernode, worker
 from federation.ids import PartyId
 from server.app import executor
-from server.app.link import FlowerLink
+from server.app.link import over_http
 from server.app.lock import only_run
 from server.superlink import secrets, service
 from server.superlink.members import LinkStateNodes
@@ -65,7 +65,7 @@ def run_rounds(place: Place, token: str) -> None:
 
     def work(grid: Any, context: object) -> None:
         plan = json.loads((place.path / "rounds.json").read_text("utf-8"))
-        link = FlowerLink(grid, place.active)
+        link = over_http(grid, place.active)
         with only_run(place.path, "echo", 1.0), (place.path / "results.jsonl").open("a") as results:
             for number in range(plan["rounds"]):
                 started = time.monotonic()

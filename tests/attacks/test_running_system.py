@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from federation import flower
 from federation.ids import PartyId
 from server.app import executor
-from server.app.link import FlowerLink
+from server.app.link import FlowerLink, over_http
 from server.superlink import secrets
 from server.superlink.control import Control, runs, start_run, stop_run
 from simulations.processes.launch import Processes, wait_until
@@ -81,7 +81,7 @@ def serverapp(federation: Processes, bundle: bytes | None = None) -> Iterator[Fl
     ready, over = threading.Event(), threading.Event()
 
     def work(grid: executor.HttpGrid, context: object) -> None:
-        links.append(FlowerLink(grid, federation.place.active))
+        links.append(over_http(grid, federation.place.active))
         ready.set()
         over.wait(120)
 
