@@ -18,9 +18,9 @@ class ColumnMap(BaseModel):
 
     `columns` says where the schema's columns are found; what it leaves out has the same name in the file.
     `scale` multiplies columns or the target (9.80665 turns g into m/s²). `codes` gives numbers for words, such as
-    {female = {F = 1, M = 0}}. `empty` gives numbers for empty fields, where the workload has one for "not told", such as
-    {age = 0}. `classes` names the file's labels as the workload does. `recording` tells recordings apart; without it
-    each file is one recording per person.
+    {female = {F = 1, M = 0}}. `empty` gives numbers for empty fields where the workload has one for "not told", such
+    as {age = 0}. `classes` names the file's labels as the workload does. `recording` tells recordings apart; without
+    it each file is one recording per person.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

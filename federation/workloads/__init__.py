@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from federation.manifest import Manifest
     from federation.workload import Workload
 
-INSTALLED = ("exercise_recognition", "running_pace")
+INSTALLED = ("exercise_recognition", "lift_weight", "running_pace")
 
 
 def find(name: str) -> "Workload":
@@ -46,9 +46,16 @@ def require_agreed(manifest: "Manifest") -> None:
 
 
 def agreed(manifest: "Manifest") -> "Workload":
-    """The installed workload, if it is the one that the contract names; else `WorkloadError`."""
+    """The installed workload, if it is the one that the contract names and can be trained as it says.
+
+    Else `WorkloadError`, or `ManifestError` for phases that contradict it.
+    """
+    from federation.phases import require_possible
+
     require_agreed(manifest)
-    return find(manifest.workload.name)
+    workload = find(manifest.workload.name)
+    require_possible(workload, manifest)
+    return workload
 
 
 def _require_installed(name: str) -> None:

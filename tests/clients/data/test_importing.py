@@ -163,6 +163,17 @@ def test_a_table_gives_one_row_per_line_with_codes_and_scale(desk: Desk, tmp_pat
     assert rows.fields["y"].tolist() == [300.0, 285.0]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_empty_fields_become_the_number_that_the_mapping_names_for_them(desk: Desk, tmp_path: Path, kind: str) -> None:
+    told = float("nan") if kind == "npz" else None
+    frame = pl.DataFrame({"name": ["ann", "bob"], "age": [30.0, told], "female": [1.0, 0.0], "pace": [300.0, 285.0]})
+    path = written(tmp_path / f"a.{kind}", frame)
+    with pytest.raises(ImportRejected, match="age is"):
+        desk.take(TABLE, ColumnMap(person="name", target="pace"), path)
+    desk.take(TABLE, ColumnMap(person="name", target="pace", empty={"age": 40}), path)
+    assert desk.rows("table").fields["x"].tolist() == [[30.0, 1.0], [40.0, 0.0]]
+
+
 def test_labels_may_be_renamed_or_be_class_numbers(desk: Desk, tmp_path: Path) -> None:
     frame = recording().with_columns(label=pl.lit(1.0))
     desk.take(MOTION, MAPPING, written(tmp_path / "a.parquet", frame))
