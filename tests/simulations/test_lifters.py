@@ -14,15 +14,15 @@ from simulations import settings
 from simulations.lifters import lifters, read
 
 ENTRIES = {
-    "Federation": ["upa", "upa", "rps", "rps", "apf", "ipf", "ipf"],
-    "athlete": [1, 1, 1, 2, 3, 3, 4],
-    "Sex": ["M", "M", "M", "F", "M", "M", "F"],
-    "Age": [30.0, 31.0, None, None, 55.0, 56.0, 20.0],
-    "BodyweightKg": [90.0, 91.0, 90.5, 60.0, 82.0, 82.5, None],
-    "Equipment": ["Raw", "Wraps", "Single-ply", "Multi-ply", "Raw", "Raw", "Raw"],
-    "BestSquatKg": [200.0, 205.0, -210.0, 120.0, 150.0, 155.0, 90.0],
-    "BestBenchKg": [130.0, 135.0, 130.0, 60.0, 100.0, 101.0, 50.0],
-    "BestDeadliftKg": [230.0, 235.0, 240.0, 140.0, 180.0, 182.0, 110.0],
+    "Federation": ["upa", "upa", "rps", "rps", "apf", "ipf", "ipf", "apf"],
+    "athlete": [1, 1, 1, 2, 3, 3, 4, 1],
+    "Sex": ["M", "M", "M", "F", "M", "M", "F", "M"],
+    "Age": [30.0, 31.0, None, None, 55.0, 56.0, 20.0, 29.0],
+    "BodyweightKg": [90.0, 91.0, 90.5, 60.0, 82.0, 82.5, None, 89.0],
+    "Equipment": ["Raw", "Wraps", "Single-ply", "Multi-ply", "Raw", "Raw", "Raw", "Raw"],
+    "BestSquatKg": [200.0, 205.0, -210.0, 120.0, 150.0, 155.0, 90.0, 195.0],
+    "BestBenchKg": [130.0, 135.0, 130.0, 60.0, 100.0, 101.0, 50.0, 125.0],
+    "BestDeadliftKg": [230.0, 235.0, 240.0, 140.0, 180.0, 182.0, 110.0, 225.0],
 }
 MAPPING = ColumnMap(
     person="athlete",
@@ -49,9 +49,9 @@ def table():
 def test_failed_attempts_and_unknown_bodyweights_stay_out_and_an_unknown_age_is_zero():
     found = read(table())
     schema.check(found.rows, lift_weight.SCHEMA)
-    assert found.rows.person.tolist() == [1, 1, 2, 3, 3]
+    assert found.rows.person.tolist() == [1, 1, 2, 3, 3, 1]
     assert found.rows.fields["x"][2].tolist() == [1.0, 0.0, 60.0, 3.0, 120.0, 60.0]
-    assert found.rows.fields["y"].tolist() == [230.0, 235.0, 140.0, 180.0, 182.0]
+    assert found.rows.fields["y"].tolist() == [230.0, 235.0, 140.0, 180.0, 182.0, 225.0]
 
 
 def test_home_is_the_federation_of_most_entries_and_takes_all_entries_along():
@@ -76,7 +76,7 @@ def test_a_node_imports_the_same_rows_from_a_federations_own_file(tmp_path, kind
         report = run_import(folder, store, Order([path], MAPPING, lift_weight.WORKLOAD), lambda _: None)
         rows = load(folder, store, "lift_weight", held_out=False)
     expected = read(table()).rows
-    assert (report.rows, report.people) == (5, 3)
+    assert (report.rows, report.people) == (6, 3)
     assert all(torch.equal(rows.fields[name], expected.fields[name]) for name in ("x", "y"))
 
 
