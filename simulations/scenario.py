@@ -1,0 +1,201 @@
+"""A scenario: everything that decides what a simulation does, frozen and checked before anything runs."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import rfc8785
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from federation.errors import UsageError
+from federation.manifest import PRINTABLE, SLUG, Part, TrainingTerms, explain
+from federation.roles import Role, Step, may
+
+FORMAT = "paceline-scenario-1"
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+ByzantineKind = Literal["sign-flip", "scale", "noise"]
+
+
+class Data(Part):
+    """Who there is, and what of them judges.
+
+    `source`: ``invented`` people of the workload, a data set by name (`simulations.sources`), or ``files``.
+    What follows `rows_per_person` is for invented people: `label_skew` is the α of a Dirichlet distribution over each
+    person's classes, `quantity_skew` the σ of a log-normal one over rows per person; every person wears the device
+    turned about a random axis by up to `rotation_deg`, with a gain per sensor of log-σ `gain`; with `drift` both grow
+    by that share until the last round. `held_out`: the share of people (or, by group, the groups named in
+    `held_out_groups`) who train nothing and only judge.
+    """
+
+    source: Annotated[str, Field(pattern=SLUG)] = "invented"
+    files: tuple[Path, ...] = ()
+    mapping: Path | None = None
+    people: Annotated[int, Field(ge=1, le=10_000_000)] = 100
+    rows_per_person: Annotated[int, Field(ge=1, le=100_000)] = 20
+    label_skew: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    quantity_skew: Annotated[float, Field(ge=0, le=3)] = 0.0
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
+    gain: Annotated[float, Field(ge=0, le=2)] = 0.0
+    drift: Annotated[float, Field(ge=0, le=10)] = 0.0
+    held_out: Share = 0.2
+    held_out_people: Annotated[int, Field(ge=1)] | None = None
+    held_out_groups: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _skews_belong_to_the_source(self) -> Self:
+        skews = {"label_skew", "quantity_skew", "rotation_deg", "gain", "drift", "people", "rows_per_person"}
+        given = sorted(skews & self.model_fields_set)
+        if self.source != "invented" and given:
+            raise ValueError(f'{", ".join(given)} are for source = "invented"; {self.source} has people of its own')
+        if (self.source == "files") != bool(self.files):
+            raise ValueError('source = "files" and files = [...] go together')
+        if self.held_out_groups and self.source == "invented":
+            raise ValueError("held_out_groups is for data with groups; invented people have none")
+        return self
+
+
+class PartyTerms(Part):
+    """How people are dealt: `count` parties that take the `roles` in turn, and an algorithm provider beside them.
+
+    `deal`: ``even`` (as many each), ``quantity`` (sizes from a Dirichlet distribution with `quantity_alpha`),
+    ``by-label`` (people of like classes together), ``by-group`` (the data's own groups: states, federations).
+    """
+
+    count: Annotated[int, Field(ge=1, le=1000)] = 4
+    deal: Literal["even", "quantity", "by-label", "by-group"] = "even"
+    quantity_alpha: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    roles: tuple[Role, ...] = (Role.DATA_PROVIDER, Role.SERVICE_PROVIDER, Role.TRAINER)
+    algorithm_provider: bool = True
+
+    @field_validator("roles")
+    @classmethod
+    def _roles_with_people(cls, roles: tuple[Role, ...]) -> tuple[Role, ...]:
+        wrong = [role for role in roles if not may(role, Step.TRAIN_ON_PEOPLE)]
+        if wrong or not roles:
+            raise ValueError(
+                f"parties need roles that train on people; {', '.join(wrong) or 'none'} cannot be dealt any"
+            )
+        return roles
+
+
+class Exchange(Part):
+    """How models and updates travel, as in a task."""
+
+    up: Literal["fp32", "fp16", "int8"] = "fp32"
+    down: Literal["fp32", "fp16", "int8"] = "fp32"
+    min_parties: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class Faults(Part):
+    """What goes wrong, each as the probability per party and round: the answer is lost (`drop`), comes after the
+    deadline (`delay`), the node dies before it answers (`crash`), a bit of the answer flips (`corrupt`).
+    `byzantine`: the share of parties that lie in every round, as `byzantine_kind` says.
+    """
+
+    drop: Share = 0.0
+    delay: Share = 0.0
+    crash: Share = 0.0
+    corrupt: Share = 0.0
+    byzantine: Share = 0.0
+    byzantine_kind: ByzantineKind = "sign-flip"
+    byzantine_scale: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+
+    @model_validator(mode="after")
+    def _at_most_certain(self) -> Self:
+        if self.drop + self.delay + self.crash + self.corrupt > 1:
+            raise ValueError("drop, delay, crash and corrupt add up to more than 1")
+        return self
+
+
+class Scenario(Part):
+    """One scenario. `privacy` is the ``[privacy]`` table of a task file; its numbers are completed at the start."""
+
+    format: Literal["paceline-scenario-1"] = FORMAT
+    name: Annotated[str, Field(pattern=SLUG)]
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
+    workload: str
+    rounds: Annotated[int, Field(ge=1, le=100_000)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)] = (1,)
+    engine: Literal["inline", "ray"] = "inline"
+    wire: bool = False
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
+    data: Data = Data()
+    parties: PartyTerms = PartyTerms()
+    privacy: dict[str, Any] = {"unit": "none"}
+    training: TrainingTerms
+    exchange: Exchange = Exchange()
+    participation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    faults: Faults = Faults()
+    sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("a seed stands twice in seeds")
+        if self.exchange.min_parties > self.parties.count:
+            raise ValueError(f"min_parties = {self.exchange.min_parties}, but count = {self.parties.count} parties")
+        if self.data.source == "invented" and self.parties.count > self.data.people:
+            raise ValueError(
+                f"{self.parties.count} parties, but only {self.data.people} people: parties without people"
+            )
+        if "unit" not in self.privacy:
+            raise ValueError('[privacy] needs unit = "none", "person" or "record"')
+        return self
+
+    def point(self, values: dict[str, Any]) -> "Scenario":
+        """This scenario with the values of one point of its sweep, such as {"privacy.epsilon": 4}, and no sweep."""
+        words = self.model_dump(mode="json", exclude={"sweep"}, exclude_unset=True)
+        for key, value in values.items():
+            _put(words, key, value)
+        return read_words(words)
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: names a point of a sweep."""
+        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+
+
+def read(path: Path) -> Scenario:
+    """The scenario in a TOML file; `UsageError` with every problem. Paths in it are relative to the file."""
+    try:
+        words = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}. Write one with: paceline simulate --new {path}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is no TOML: {error}. See docs/simulate.md for an example.") from error
+    try:
+        scenario = read_words(words)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    near = path.resolve().parent
+    data = scenario.data
+    if not data.files:
+        return scenario
+    mapping = None if data.mapping is None else near / data.mapping
+    placed = {"files": tuple(near / file for file in data.files), "mapping": mapping}
+    return scenario.model_copy(update={"data": data.model_copy(update=placed)})
+
+
+def read_words(words: dict[str, Any]) -> Scenario:
+    """The scenario that a parsed file describes, or `UsageError` with every problem."""
+    found = words.get("format", FORMAT)
+    if found != FORMAT:
+        raise UsageError(
+            f"format = {found!r}; this Paceline reads {FORMAT!r}. An older file needs the version that wrote it; "
+            "compare it with the output of: paceline simulate --new FILE"
+        )
+    try:
+        return Scenario.model_validate(words)
+    except ValidationError as error:
+        raise UsageError(explain(error, "scenario")) from error
+
+
+def _put(words: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested tables; that the key exists is for the validation to say."""
+    *tables, last = key.split(".")
+    for table in tables:
+        words = words.setdefault(table, {})
+        if not isinstance(words, dict):
+            raise UsageError(f"the sweep names {key}, but {table} is no table.")
+    words[last] = value
