@@ -7,9 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """One committed round. `epsilon`: spent so far per person, 0 without differential privacy. `answered`: parties in
-    the sum. `attempts`: how many it took. `scores`: the workload's summary on held-out people, empty where the round was
-    not evaluated. `timing`: seconds by part (``nodes``, ``coordinator``, ``evaluate``).
+    """One committed round.
+
+    `epsilon`: spent so far per person, 0 without differential privacy. `answered`: parties in the sum. `attempts`: how
+    many it took. `scores`: the workload's summary on held-out people, empty where the round was not evaluated.
+    `timing`: seconds by part (``nodes``, ``coordinator``, ``evaluate``).
     """
 
     round: int

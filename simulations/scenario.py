@@ -40,7 +40,6 @@ class Data(Part):
     gain: Annotated[float, Field(ge=0, le=2)] = 0.0
     drift: Annotated[float, Field(ge=0, le=10)] = 0.0
     held_out: Share = 0.2
-    held_out_people: Annotated[int, Field(ge=1)] | None = None
     held_out_groups: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -112,7 +111,7 @@ class Faults(Part):
 class Scenario(Part):
     """One scenario. `privacy` is the ``[privacy]`` table of a task file; its numbers are completed at the start."""
 
-    format: Literal["paceline-scenario-1"] = FORMAT
+    format: Literal["paceline-scenario-1"] = "paceline-scenario-1"
     name: Annotated[str, Field(pattern=SLUG)]
     title: Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
     workload: str
@@ -123,12 +122,12 @@ class Scenario(Part):
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     data: Data = Data()
     parties: PartyTerms = PartyTerms()
-    privacy: dict[str, Any] = {"unit": "none"}
+    privacy: dict[str, Any] = Field(default_factory=lambda: {"unit": "none"})
     training: TrainingTerms
     exchange: Exchange = Exchange()
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     faults: Faults = Faults()
-    sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
+    sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
