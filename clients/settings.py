@@ -135,5 +135,5 @@ def parse(text: str, origin: str) -> NodeSettings:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is not TOML: {error}.") from error
     except ValidationError as error:
-        lines = misfits(error, [*NodeSettings.model_fields, *Policy.model_fields])
+        lines = misfits(error, NodeSettings)
         raise UsageError(f"{origin} cannot be used:\n  " + "\n  ".join(lines)) from error

@@ -178,4 +178,4 @@ def parse(values: dict[str, object]) -> ServerSettings:
 
 
 def _problems(error: ValidationError) -> str:
-    return "\n".join(f"  {line}" for line in misfits(error, ServerSettings.model_fields))
+    return "\n".join(f"  {line}" for line in misfits(error, ServerSettings))

@@ -54,7 +54,7 @@ def read_mapping(path: Path) -> ColumnMap:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"the mapping file {path} cannot be read: {error}.") from error
     except ValidationError as error:
-        lines = misfits(error, ColumnMap.model_fields)
+        lines = misfits(error, ColumnMap)
         raise UsageError(f"the mapping file {path} cannot be used:\n  " + "\n  ".join(lines)) from error
 
 
