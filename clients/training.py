@@ -4,13 +4,15 @@ Nothing leaves these functions but update vectors. Random numbers are public (fr
 for each person from that person's number alone, so that nobody's presence changes what is picked for others.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.func import vmap
 
+from clients.parallel import in_order
 from federation.errors import WorkloadError
 from federation.manifest import TrainingTerms
 from federation.schema import Rows
@@ -20,9 +22,11 @@ CHUNK_BYTES = 64 * 2**20
 """About how much memory one chunk of people's updates may take."""
 
 CHUNK_ROWS = 1024
-"""How many rows one chunk may hold."""
+"""How many rows one step of a chunk may read."""
 
 Indices = npt.NDArray[np.int64]
+Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
+"""What a step of a chunk reads: fields (people, rows, …), and the weight of each row in its person's loss."""
 
 
 def person_updates(  # noqa: PLR0913, PLR0917 - the whole of a local step, plain values only
@@ -37,19 +41,23 @@ def person_updates(  # noqa: PLR0913, PLR0917 - the whole of a local step, plain
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One update per person of `rows`, in chunks: people int64 (n,), updates float32 (n, parameters).
 
-    A person takes `training.local_steps` gradient steps from the round's weights, each over the same rows: all of
-    the person's, or `rows_per_person` picked at random. An update is local minus round weights, `names` in sorted
-    order. Nobody in `rows`: no chunk.
+    A person takes `training.local_steps` gradient steps from the round's weights. The person's rows are all of them,
+    or `rows_per_person` picked at random; a step reads them all, or `training.step_rows` of them in turn. An update
+    is local minus round weights, `names` in sorted order. Nobody in `rows`: no chunk.
+
+    As many chunks are trained at once as torch may use threads; they come in the order of the people.
     """
     _require_sendable(workload, phase, names)
     people, index, real = picked(rows.person.numpy(), rows_per_person, seed)
-    names = sorted(names)
-    chunk = _chunk(weights, names, real.shape[1])
-    for start in range(0, len(people), chunk):
-        part = slice(start, start + chunk)
-        fields = {name: tensor[torch.from_numpy(index[part])] for name, tensor in rows.fields.items()}
-        mask = torch.from_numpy(real[part])
-        yield torch.from_numpy(people[part]), _updates(phase, weights, names, fields, mask, (training, seed))
+    names, threads = sorted(names), torch.get_num_threads()
+
+    def trained(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        batches = _batches(rows.fields, index[part], real[part].sum(axis=1), training)
+        return torch.from_numpy(people[part]), _updates(phase, weights, names, batches, training, seed)
+
+    size = _chunk(weights, names, _step_rows(training, real.shape[1]), -(-len(people) // threads))
+    parts = [slice(start, start + size) for start in range(0, len(people), size)]
+    yield from in_order([partial(trained, part) for part in parts], threads)
 
 
 def person_updates_plain(  # noqa: PLR0913, PLR0917 - same arguments as `person_updates`
@@ -64,11 +72,13 @@ def person_updates_plain(  # noqa: PLR0913, PLR0917 - same arguments as `person_
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """What `person_updates` means, person by person; the reference in tests."""
     _require_sendable(workload, phase, names)
+    start = {name: weights[name].detach() for name in names}
     for person, index, real in zip(*picked(rows.person.numpy(), rows_per_person, seed), strict=True):
-        own = rows.take(torch.from_numpy(index[real]))
-        local = dict(weights)
+        own, local = index[real], dict(weights)
+        size = _step_rows(training, len(own))
         for step in range(training.local_steps):
-            local = _step(phase, local, names, own.fields, training.learning_rate, seed + step)
+            turn = rows.take(torch.from_numpy(own[(step * training.step_rows + np.arange(size)) % len(own)]))
+            local = _step(phase, local, start, turn.fields, training, seed + step)
         yield torch.tensor([person]), _difference(local, weights, names)[None]
 
 
@@ -87,12 +97,13 @@ def party_update(  # noqa: PLR0913, PLR0917 - same arguments as `person_updates`
     """
     _require_sendable(workload, phase, names)
     order, local = torch.Generator().manual_seed(seed), dict(weights)
+    start = {name: weights[name].detach() for name in names}
     for epoch in range(training.local_epochs):
         shuffled = torch.randperm(len(rows), generator=order)
-        for start in range(0, len(rows), training.batch_rows):
-            batch = shuffled[start : start + training.batch_rows]
-            draw = (seed + 1_000_003 * (epoch * len(rows) + start)) % 2**31
-            local = _step(phase, local, names, rows.take(batch).fields, training.learning_rate, draw)
+        for first in range(0, len(rows), training.batch_rows):
+            batch = shuffled[first : first + training.batch_rows]
+            draw = (seed + 1_000_003 * (epoch * len(rows) + first)) % 2**31
+            local = _step(phase, local, start, rows.take(batch).fields, training, draw)
     return _difference(local, weights, names)
 
 
@@ -133,60 +144,102 @@ def _require_sendable(workload: Workload, phase: Phase, names: Sequence[str]) ->
         )
 
 
-def _chunk(weights: Weights, names: Sequence[str], rows: int) -> int:
-    """How many people of `rows` rows each are trained at once."""
+def _step_rows(training: TrainingTerms, rows: int) -> int:
+    """How many of a person's `rows` one step reads."""
+    return min(training.step_rows or rows, rows)
+
+
+def _chunk(weights: Weights, names: Sequence[str], rows: int, most: int) -> int:
+    """How many people are trained at once, at most `most`, if a step reads `rows` of each."""
     parameters = sum(weights[name].numel() for name in names)
-    return max(1, min(CHUNK_BYTES // (4 * parameters), CHUNK_ROWS // max(rows, 1)))
+    return max(1, min(CHUNK_BYTES // (4 * parameters), CHUNK_ROWS // max(rows, 1), most))
+
+
+def _batches(
+    fields: Mapping[str, torch.Tensor], index: Indices, counts: Indices, training: TrainingTerms
+) -> Iterator[Batch]:
+    """What each local step reads of a chunk's rows `index` (people, K), of which the first `counts` are real.
+
+    A person with fewer rows than a step reads gives each once; what pads them weighs nothing.
+    """
+    place = np.arange(_step_rows(training, index.shape[1]))
+    real = torch.from_numpy(place < counts[:, None])
+    share = real / real.sum(dim=1, keepdim=True)
+    own: dict[str, torch.Tensor] = {}
+    for step in range(training.local_steps):
+        if training.step_rows or not own:
+            turn = np.take_along_axis(index, (step * training.step_rows + place) % counts[:, None], axis=1)
+            own = {name: tensor[torch.from_numpy(turn)] for name, tensor in fields.items()}
+        yield own, share
 
 
 def _updates(
     phase: Phase,
     weights: Weights,
     names: Sequence[str],
-    fields: Mapping[str, torch.Tensor],
-    real: torch.Tensor,
-    terms: tuple[TrainingTerms, int],
+    batches: Iterator[Batch],
+    training: TrainingTerms,
+    seed: int,
 ) -> torch.Tensor:
-    """Updates of a chunk, (people, parameters), from fields (people, K, …) and the mask `real` (people, K)."""
-    training, seed = terms
-    fixed = {name: tensor.detach() for name, tensor in weights.items() if name not in names}
-    share = real / real.sum(dim=1, keepdim=True)
+    """Updates of a chunk, (people, parameters), after a step on each of `batches`."""
+    start = {name: weights[name].detach() for name in names}
+    slopes = _slopes(phase, {name: tensor.detach() for name, tensor in weights.items() if name not in names})
+    updates = torch.zeros(0)
+    for step, (own, share) in enumerate(batches):
+        if step == 0:
+            local = {name: tensor.expand(len(share), *tensor.shape) for name, tensor in start.items()}
+            updates = slopes(local, own, share, seed).mul_(-training.learning_rate)
+        else:
+            parts = torch.split(updates, [tensor.numel() for tensor in start.values()], dim=1)
+            moved = zip(start.items(), parts, strict=True)
+            local = {name: tensor + part.view(-1, *tensor.shape) for (name, tensor), part in moved}
+            slope = slopes(local, own, share, seed + step)
+            if training.proximal:
+                slope.add_(updates, alpha=training.proximal)
+            updates.add_(slope, alpha=-training.learning_rate)
+    return updates
+
+
+def _slopes(
+    phase: Phase, fixed: Weights
+) -> Callable[[Weights, Mapping[str, torch.Tensor], torch.Tensor, int], torch.Tensor]:
+    """A function of each person's own weights and rows: the gradients of their losses, (people, parameters).
+
+    Each person moves a copy of the weights, so the slope of the sum of their losses holds each one's own. The plain
+    backward pass over the batched forward one is a quarter faster than vmap(grad), which adds up out of place.
+    """
 
     def loss(moved: Weights, own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int) -> torch.Tensor:
         return (phase.loss({**fixed, **moved}, own, seed) * share).sum()
 
-    # Each person moves a copy of the weights, so the slope of the sum of their losses holds each one's own. The plain
-    # backward pass over the batched forward one is a quarter faster than vmap(grad), which adds up out of place.
     losses = vmap(loss, in_dims=(0, 0, 0, None))
 
-    def moves(local: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+    def slopes(local: Weights, own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int) -> torch.Tensor:
         leaves = [tensor.requires_grad_() for tensor in local.values()]
-        slopes = torch.autograd.grad(losses(local, fields, share, seed + step).sum(), leaves)
-        return torch.cat([slope.flatten(1) for slope in slopes], dim=1).mul_(-training.learning_rate)
+        parts = torch.autograd.grad(losses(local, own, share, seed).sum(), leaves)
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
 
-    start = {name: weights[name].detach() for name in names}
-    updates = moves({name: tensor.expand(len(real), *tensor.shape) for name, tensor in start.items()}, 0)
-    for step in range(1, training.local_steps):
-        parts = torch.split(updates, [tensor.numel() for tensor in start.values()], dim=1)
-        moved = zip(start.items(), parts, strict=True)
-        updates += moves({name: tensor + part.view(-1, *tensor.shape) for (name, tensor), part in moved}, step)
-    return updates
+    return slopes
 
 
 def _step(
     phase: Phase,
     weights: Weights,
-    names: Sequence[str],
+    start: Weights,
     fields: Mapping[str, torch.Tensor],
-    learning_rate: float,
+    training: TrainingTerms,
     seed: int,
 ) -> dict[str, torch.Tensor]:
-    """`weights` after one step of SGD on the mean loss of `fields`."""
-    moved = {name: weights[name].detach().requires_grad_() for name in names}
+    """`weights` after one step of SGD on the mean loss of `fields`; those of `start`, the round's, move."""
+    moved = {name: weights[name].detach().requires_grad_() for name in start}
     loss = phase.loss({**weights, **moved}, fields, seed).mean()
     slopes = torch.autograd.grad(loss, list(moved.values()))
-    steps = zip(names, slopes, strict=True)
-    return {**weights, **{name: weights[name].detach() - learning_rate * slope for name, slope in steps}}
+    stepped = dict(weights)
+    for (name, before), slope in zip(start.items(), slopes, strict=True):
+        own = weights[name].detach()
+        pull = training.proximal * (own - before) if training.proximal else 0.0
+        stepped[name] = own - training.learning_rate * (slope + pull)
+    return stepped
 
 
 def _difference(local: Weights, weights: Weights, names: Sequence[str]) -> torch.Tensor:

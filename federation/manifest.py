@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -52,6 +52,13 @@ def _require_epsilon(declared: float, cost: Callable[[], "SampledGaussian"], cha
         )
 
 
+def later(default: Any, **limits: Any) -> Any:
+    """A term that a later version added: absent from the bytes where it has its default, which means what older tasks
+    meant. So they keep their digest.
+    """
+    return Field(default=default, exclude_if=lambda value: bool(value == default), **limits)
+
+
 class PersonTerms(Part):
     """Person-level DP-FedAvg (DESIGN §7): the whole influence of one person on a round has L2 norm ≤ `clip`.
 
@@ -94,18 +101,32 @@ class Unprotected(Part):
 class TrainingTerms(Part):
     """Local and central steps. Under `PersonTerms` each person takes `local_steps` SGD steps from the round's weights
     over at most `rows_per_person` rows; without DP each party takes `local_epochs` epochs over its rows.
+
+    `step_rows` are the rows of each of a person's steps, taken from the person's rows in turn; 0: all in every step.
+    `proximal` is μ of FedProx (Li et al. 2020, eq. 2): local steps are pulled back to the round's weights.
     """
 
     trains: tuple[str, ...] = ()
     local_steps: Annotated[int, Field(ge=1, le=1000)] = 1
+    step_rows: int = later(0, ge=0, le=100_000)
     local_epochs: Annotated[int, Field(ge=1, le=100)] = 1
     batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 32
     learning_rate: Positive
+    proximal: float = later(0.0, ge=0, le=1e6)
     server_learning_rate: Positive = 1.0
     public_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     public_people: Annotated[int, Field(ge=0, le=100_000)] = 0
     pretrain_epochs: Annotated[int, Field(ge=0, le=1000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _pull_does_not_overshoot(self) -> Self:
+        if self.proximal * self.learning_rate > 1:
+            raise ValueError(
+                f"proximal = {self.proximal:g} times learning_rate = {self.learning_rate:g} is more than 1, so that a "
+                f"step would jump past the round's weights. Write proximal = {1 / self.learning_rate:g} or less"
+            )
+        return self
 
 
 class ExchangeTerms(Part):
@@ -206,6 +227,18 @@ class Manifest(Part):
             raise ValueError(f"{self.rounds} rounds need at least as many attempts, not {self.privacy.max_attempts}")
         if self.answer_after_s >= self.round_deadline_s:
             raise ValueError("answer_after_s must be below round_deadline_s")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_have_rows(self) -> Self:
+        step, terms = self.training.step_rows, self.privacy
+        if step and not (isinstance(terms, PersonTerms) and terms.unit == "person"):
+            raise ValueError(
+                f"step_rows = {step} is about the steps of a person, but privacy.unit is {terms.unit}. "
+                + ("Write batch_rows" if terms.unit == "none" else "Leave it out: there each step takes one row")
+            )
+        if isinstance(terms, PersonTerms) and step > terms.rows_per_person:
+            raise ValueError(f"step_rows = {step} is more than rows_per_person = {terms.rows_per_person}")
         return self
 
     @property

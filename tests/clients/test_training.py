@@ -38,15 +38,72 @@ def everyone(path, workload, rows, terms, rows_per_person=5, seed=11):
     return dict(zip(people.tolist(), torch.cat([updates for _, updates in chunks]), strict=True))
 
 
-@pytest.mark.parametrize("workload", [EXERCISES, PACE])
-@pytest.mark.parametrize("local_steps", [1, 3])
-def test_fast_updates_agree_with_plain_ones_for_uneven_people(workload, local_steps):
-    rows, terms = uneven(workload, [1, 5, 2, 9, 4]), TrainingTerms(learning_rate=0.1, local_steps=local_steps)
+STEPS = [
+    {},
+    {"local_steps": 3},
+    {"local_steps": 4, "step_rows": 2},
+    {"local_steps": 3, "step_rows": 3, "proximal": 2.0},
+]
+
+
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    assert torch.get_num_threads() == request.param, "the number of threads is left as it was"
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("workload", [EXERCISES, PACE], ids=["exercises", "pace"])
+@pytest.mark.parametrize("steps", STEPS, ids=str)
+@pytest.mark.usefixtures("threads")
+def test_fast_updates_agree_with_plain_ones_for_uneven_people(workload, steps):
+    rows, terms = uneven(workload, [1, 5, 2, 9, 4]), TrainingTerms(learning_rate=0.1, **steps)
     fast, plain = (everyone(path, workload, rows, terms) for path in (person_updates, person_updates_plain))
-    assert fast.keys() == plain.keys() == {3, 10, 17, 24, 31}
+    assert list(fast) == list(plain) == [3, 10, 17, 24, 31]
     for person, update in plain.items():
         assert update.norm() > 1e-3
         torch.testing.assert_close(fast[person], update, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("path", [person_updates, person_updates_plain])
+def test_steps_read_a_persons_rows_in_turn_each_as_often(path):
+    """With tiny steps, n steps of one row each change what one step of all n rows changes, n times."""
+    rows = uneven(PACE, [4, 4, 4])
+    whole = everyone(path, PACE, rows, TrainingTerms(learning_rate=1e-4))
+    turns = everyone(path, PACE, rows, TrainingTerms(learning_rate=1e-4, local_steps=8, step_rows=1))
+    for person, update in turns.items():
+        torch.testing.assert_close(update / 8, whole[person], rtol=0.02, atol=1e-7)
+
+
+@pytest.mark.parametrize("path", [person_updates, person_updates_plain])
+def test_a_step_of_fewer_rows_than_a_person_has_reads_only_those(path):
+    rows = uneven(EXERCISES, [6])
+    one = everyone(path, EXERCISES, rows, TrainingTerms(learning_rate=0.1, step_rows=2), rows_per_person=6)[3]
+    _, index, _ = picked(rows.person.numpy(), 6, 11)
+    first = rows.take(torch.from_numpy(index[0, :2]))
+    alone = everyone(path, EXERCISES, first, TrainingTerms(learning_rate=0.1), rows_per_person=6)[3]
+    torch.testing.assert_close(one, alone, rtol=1e-4, atol=1e-6)
+
+
+def test_proximal_term_adds_its_slope_to_every_step():
+    """FedProx (Li et al. 2020, eq. 2): the second step's gradient grows by μ times what the first one moved."""
+    rows, rate, pull = uneven(PACE, [4]), 0.1, 3.0
+    first, plain, pulled = (
+        everyone(person_updates, PACE, rows, TrainingTerms(learning_rate=rate, local_steps=steps, proximal=mu))[3]
+        for steps, mu in ((1, 0.0), (2, 0.0), (2, pull))
+    )
+    torch.testing.assert_close(pulled, plain - rate * pull * first, rtol=1e-4, atol=1e-6)
+
+
+def test_proximal_term_keeps_a_party_near_the_rounds_weights():
+    rows, (weights, names) = uneven(PACE, [4] * 20), typical(PACE)
+    norms = []
+    for proximal in (0.0, 1.0, 10.0):
+        terms = TrainingTerms(learning_rate=0.1, local_epochs=5, batch_rows=8, proximal=proximal)
+        norms.append(party_update(PACE, PACE.phases[0], weights, names, rows, terms, 4).norm().item())
+    assert norms[0] > 1.5 * norms[1] > 1.5 * norms[2] > 0
 
 
 def test_update_of_a_person_does_not_change_when_another_leaves_or_joins():

@@ -69,6 +69,10 @@ ABSURD = [
     ("rounds", 0, "greater than or equal to 1"),
     ("rounds", 13, "13 rounds need at least as many attempts, not 12"),
     ("training.local_steps", 10**9, "less than or equal to 1000"),
+    ("training.step_rows", -1, "greater than or equal to 0"),
+    ("training.step_rows", 1000, "step_rows = 1000 is more than rows_per_person ="),
+    ("training.proximal", -0.1, "greater than or equal to 0"),
+    ("training.proximal", 1e5, "is more than 1, so that a step would jump past the round's weights. Write proximal ="),
     ("training.learning_rate", math.nan, "finite number|greater than"),
     ("training.learning_rate", 0, "greater than 0"),
     ("training.public_weight", -1, "greater than or equal to 0"),
@@ -193,6 +197,23 @@ def test_a_task_without_privacy_says_so_in_its_own_type():
     task = Manifest.model_validate(dict(manifest()) | {"privacy": Unprotected(unit="none")})
     assert task.max_attempts == 20
     assert task.divisor() == 202.0
+
+
+@pytest.mark.parametrize(
+    ("privacy", "text"),
+    [
+        (Unprotected(unit="none"), "about the steps of a person, but privacy.unit is none. Write batch_rows"),
+        (
+            person_terms().model_copy(update={"unit": "record", "rows_per_person": 1}),
+            "but privacy.unit is record. Leave it out: there each step takes one row",
+        ),
+    ],
+    ids=["none", "record"],
+)
+def test_rows_of_a_step_belong_to_terms_about_persons(privacy, text):
+    training = TrainingTerms(learning_rate=0.1, step_rows=1)
+    with pytest.raises(ValueError, match=re.escape(text)):
+        Manifest.model_validate(dict(manifest()) | {"privacy": privacy, "training": training})
 
 
 def test_expiry_is_exclusive():
