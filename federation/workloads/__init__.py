@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from federation.manifest import Manifest
     from federation.workload import Workload
 
-INSTALLED = ("exercise_recognition", "lift_weight", "running_pace")
+INSTALLED = ("exercise_recognition", "lift_weight", "running_pace", "session_recommendation")
 
 
 def find(name: str) -> "Workload":
