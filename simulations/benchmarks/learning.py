@@ -9,25 +9,21 @@ import statistics
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 
 from clients.algorithm_provider import initial_weights, public_rows
-from clients.training import party_update, person_updates
 from federation import workloads
 from federation.manifest import TrainingTerms
-from federation.schema import Rows, concatenate
-from federation.workload import Weights, Workload, flatten, trained_names, unflatten
+from federation.schema import Rows
 from privacy.accounting import noise_for
-from privacy.noise import add_noise
-from privacy.person_level import bound, combine, empty
+from simulations.benchmarks.arithmetic import Privacy, Task, central, federated, last, score, without_noise
 from simulations.benchmarks.learning_report import write
 from simulations.datasets import exercise_rows, pace_rows, ten_mile_runners, watch_recordings
-from simulations.seeded import SeededSource
 
 NOISE_SEEDS, WATCH_NOISE_SEEDS = 5, 8
 FOLDS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))
@@ -35,31 +31,6 @@ FOLDS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))
 
 STATES = (("VA",), ("MD",), ("DC",), ("PA", "NY"))
 """Home states of the four parties' runners; all others judge, as in the demo."""
-
-
-@dataclass(frozen=True)
-class Privacy:
-    """The numbers of a task's [privacy] table that the arithmetic needs."""
-
-    sampling_rate: float
-    noise_multiplier: float
-    clip: float
-    rows_per_person: int
-    epsilon: float
-    delta: float
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task file of the demo."""
-
-    name: str
-    workload: Workload
-    rounds: int
-    training: TrainingTerms
-    privacy: Privacy | None
-    first: Weights
-    public: Rows
 
 
 def read(name: str) -> Task:
@@ -75,79 +46,6 @@ def read(name: str) -> Task:
     workload = workloads.find(words["workload"])
     first, public = initial_weights(workload, training), public_rows(workload, training)
     return Task(name, workload, words["rounds"], training, privacy, first, public)
-
-
-def federated(task: Task, parties: Sequence[Rows], seed: int) -> Iterator[Weights]:
-    """The model after each round; every party's noise comes from its own seeded stream."""
-    model = task.first
-    names = trained_names(model, task.workload.phases[0], task.training.trains)
-    sources = [SeededSource(1000 * seed + number) for number in range(len(parties))]
-    for number in range(task.rounds):
-        draw = 1_000_003 * seed + 101 * number
-        if task.privacy is None:
-            step = _plain_round(task, model, names, [*parties, task.public], draw)
-        else:
-            step = _private_round(task, model, names, parties, (sources, draw))
-        moved = flatten(model, names) + task.training.server_learning_rate * step.numpy()
-        model = unflatten(moved, model, names)
-        yield model
-
-
-def _plain_round(task: Task, model: Weights, names: Sequence[str], owners: Sequence[Rows], draw: int) -> torch.Tensor:
-    """The mean update, weighted by rows; the last owner is the algorithm provider with its public weight."""
-    weights = [*(float(len(rows)) for rows in owners[:-1]), task.training.public_weight]
-    total = torch.zeros(sum(model[name].numel() for name in names))
-    for place, (rows, weight) in enumerate(zip(owners, weights, strict=True)):
-        if weight:
-            phase = task.workload.phases[0]
-            total += weight * party_update(task.workload, phase, model, names, rows, task.training, draw + place)
-    return total / sum(weights)
-
-
-def _private_round(
-    task: Task,
-    model: Weights,
-    names: Sequence[str],
-    parties: Sequence[Rows],
-    rest: tuple[Sequence[SeededSource], int],
-) -> torch.Tensor:
-    """The noised sum over the public divisor, as four nodes and a coordinator make it."""
-    sources, draw = rest
-    terms, phase, training = task.privacy, task.workload.phases[0], task.training
-    assert terms is not None  # noqa: S101 - narrows the type
-    total = torch.zeros(sum(model[name].numel() for name in names), dtype=torch.float64)
-    people = 0
-    for place, (rows, source) in enumerate(zip(parties, sources, strict=True)):
-        parts, k = [empty(len(total), terms.clip)], terms.rows_per_person
-        for who, updates in person_updates(task.workload, phase, model, names, rows, training, k, draw + place):
-            parts.append(bound(updates, terms.clip))
-            people += len(who)
-        total += torch.from_numpy(add_noise(combine(parts), terms.noise_multiplier, source).vector.copy())
-    if training.public_weight:
-        update = party_update(task.workload, phase, model, names, task.public, training, draw + len(parties))
-        total += update * min(1.0, training.public_weight * terms.clip / float(update.norm()))
-    return total / (people + training.public_weight)
-
-
-def central(task: Task, parties: Sequence[Rows], seed: int) -> Weights:
-    """The same model, first weights and number of epochs, with all rows in one place."""
-    model = task.first
-    names = trained_names(model, task.workload.phases[0], task.training.trains)
-    epochs = task.rounds * task.training.local_epochs
-    terms = task.training.model_copy(update={"local_epochs": epochs})
-    update = party_update(task.workload, task.workload.phases[0], model, names, concatenate([*parties]), terms, seed)
-    return unflatten((torch.from_numpy(flatten(model, names)) + update).numpy(), model, names)
-
-
-def score(task: Task, model: Weights, rows: Rows) -> float:
-    """The workload's headline on `rows`."""
-    return task.workload.summary(task.workload.scores(model, rows))[task.workload.headline]
-
-
-def last(models: Iterator[Weights]) -> Weights:
-    """The model after the last round."""
-    *_, model = models
-    return model
 
 
 def watch() -> dict[str, object]:
@@ -184,7 +82,7 @@ def _private_fold(task: Task, rows: Rows, fold: tuple[int, ...]) -> dict[str, ob
     found = [score(task, last(federated(task, parties, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]
     seven = [score(task, last(federated(fewer, left, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]
     start = score(task, task.first, judges)
-    quiet = score(task, last(federated(_without_noise(task), parties, 0)), judges)
+    quiet = score(task, last(federated(without_noise(task), parties, 0)), judges)
     return _said(
         {
             "held_out": fold,
@@ -207,12 +105,6 @@ def _after_a_withdrawal(task: Task, parties: Sequence[Rows]) -> tuple[Task, list
     return replace(task, training=training), [stay, *parties[1:]]
 
 
-def _without_noise(task: Task) -> Task:
-    """The same arithmetic with next to no noise: what clipping and few parameters alone cost."""
-    assert task.privacy is not None  # noqa: S101 - narrows the type
-    return replace(task, privacy=replace(task.privacy, noise_multiplier=1e-6))
-
-
 def runners() -> dict[str, object]:
     """Tasks ``runners`` and ``runners-private``; runners of all other states judge."""
     finishers = ten_mile_runners()
@@ -227,7 +119,7 @@ def runners() -> dict[str, object]:
         "federated": score(plain, last(federated(plain, parties, 1)), judges),
         "central": score(plain, central(plain, parties, 1), judges),
         "private": [score(private, last(federated(private, parties, seed)), judges) for seed in range(NOISE_SEEDS)],
-        "private_without_noise": score(private, last(federated(_without_noise(private), parties, 0)), judges),
+        "private_without_noise": score(private, last(federated(without_noise(private), parties, 0)), judges),
     }
     return _said(figures)
 
