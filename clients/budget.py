@@ -22,13 +22,17 @@ from privacy.accounting import Curve, SampledGaussian, rdp
 
 @dataclass(frozen=True)
 class Charge:
-    """What one attempt costs everyone eligible, sampled or not."""
+    """What one attempt costs everyone eligible, sampled or not.
+
+    `limit`: how many attempts of the task may ever be charged for `step`; ε was promised for so many.
+    """
 
     task: TaskDigest
     attempt: int
     step: Step
     cost: SampledGaussian
     people: BitMap = field(repr=False)
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,15 @@ def reserve(store: NodeStore, charge: Charge, cap: Cap, seen_head: LedgerHead | 
     """Charge all of `charge.people`, durably, or raise and write nothing.
 
     `seen_head`: the last head of this ledger that others saw; `LedgerRolledBack` unless it is in our chain.
-    `BudgetExhausted` if anyone would pass `cap`; `Refused` if the attempt was charged before, or somebody was erased.
+    `BudgetExhausted` if anyone would pass `cap`; `Refused` if the attempt was charged before, if `charge.limit` of
+    them were, or if somebody was erased.
     """
     store.require_own_transaction("a reservation")
     with store.transaction() as tx:
         index = _followed(store, tx)
         _require_not_rolled_back(tx, seen_head)
         _require_first(tx, charge)
+        _require_promised(tx, charge)
         _require_known(tx, charge.people)
         _require_within(index, charge, cap)
         cost = charge.cost
@@ -125,6 +131,16 @@ def _require_first(tx: Transaction, charge: Charge) -> None:
             Refusal.ATTEMPT_LOST,
             f"attempt {charge.attempt} of task {charge.task[:12]} was charged before, and its answer was lost; "
             "a reservation pays for one training only. Ask for a new attempt.",
+        )
+
+
+def _require_promised(tx: Transaction, charge: Charge) -> None:
+    """Count what this ledger holds: attempt numbers are the coordinator's, and it may number them as it likes."""
+    if ledger.charges_of(tx, charge.task, charge.step) >= charge.limit:
+        raise Refused(
+            Refusal.POLICY,
+            f"task {charge.task[:12]} was charged {charge.limit} times for {charge.step}, and ε was promised for no "
+            "more. Nothing was spent. Ask for a new task.",
         )
 
 

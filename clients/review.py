@@ -8,9 +8,10 @@ from clients.pinned import Members, Pinned
 from clients.policy import Policy, admit, cost_per_person
 from federation import workloads
 from federation.consent import Purpose
-from federation.errors import PacelineError
+from federation.errors import PacelineError, WorkloadError
 from federation.ids import TaskDigest
 from federation.manifest import Manifest, NoisedScores, PersonTerms, PublishedScores
+from federation.phases import turns
 from federation.roles import Role, Step
 from federation.signing import verify_manifest
 
@@ -57,6 +58,7 @@ def review(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: d
             "what": f"{manifest.title}: {manifest.rounds} rounds of {manifest.workload.name}, "
             f"version {manifest.workload.version}.",
             "purpose": f"{PURPOSES[manifest.purpose]} ({manifest.purpose}).",
+            **({"takes turns": _turns(manifest)} if manifest.training.phases else {}),
             "reads": _reads(manifest, pinned.role),
             "privacy": _privacy(manifest, policy),
             "scores": _scores(manifest, pinned.role),
@@ -69,6 +71,16 @@ def review(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: d
         ),
         objections=tuple(_objections(offer, pinned, members, policy, at)),
     )
+
+
+def _turns(manifest: Manifest) -> str:
+    """Which phase comes when, and whose rows it reads."""
+    try:
+        order = turns(workloads.find(manifest.workload.name), manifest.training.phases)
+    except WorkloadError as error:
+        return str(error)
+    rows = "; ".join(f"{p.name} reads {'people' if p.reads_people else 'nobody'}'s rows" for p in dict.fromkeys(order))
+    return f"rounds train {', '.join(phase.name for phase in order)}, over and over; {rows}."
 
 
 def _reads(manifest: Manifest, role: Role) -> str:
@@ -126,7 +138,7 @@ def _objections(offer: Offer, pinned: Pinned, members: Members, policy: Policy, 
     manifest, found = offer.signed.manifest, []
     checks = (
         lambda: verify_manifest(offer.signed, pinned.coordinator, at),
-        lambda: workloads.require_agreed(manifest),
+        lambda: workloads.agreed(manifest),
         lambda: members.strangers(manifest.cohort),
         lambda: admit(policy, manifest, pinned.party, pinned.role, main_step(pinned.role)),
         lambda: _admit_scores(policy, manifest, pinned),

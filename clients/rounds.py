@@ -19,9 +19,10 @@ from federation import codecs, wire, workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, Refusal, Refused, WireError
 from federation.manifest import Manifest, PublishedScores, parse
-from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest
+from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest, TrainRequest
+from federation.phases import phase_of
 from federation.roles import Role, Step, training_step
-from federation.workload import Weights, flatten, unflatten
+from federation.workload import Weights, Workload, flatten, unflatten
 
 __all__ = ["Node", "answer", "open_node"]
 
@@ -99,13 +100,25 @@ def _verify(node: Node, question: Question, payload: bytes) -> Agreed:
         raise Refused(Refusal.EXPIRED, f"task {manifest.name} ended on {manifest.expires_at:%Y-%m-%d}.")
     if node.store.paused():
         raise Refused(Refusal.PAUSED, "this node is paused; `paceline node resume` lets it take part again.")
-    if question.attempt >= manifest.max_attempts or question.round > manifest.rounds:
+    if question.attempt >= manifest.max_questions or question.round > manifest.rounds:
         raise Refused(
             Refusal.POLICY, f"task {manifest.name} has no round {question.round}, attempt {question.attempt}."
         )
     step = _step(question, node.pinned.role)
     admission = admit(node.policy(), manifest, node.pinned.party, node.pinned.role, step)
-    return Agreed(question, payload, manifest, workloads.agreed(manifest), admission)
+    workload = workloads.agreed(manifest)
+    if isinstance(question, TrainRequest):
+        _require_turn(workload, manifest, question)
+    return Agreed(question, payload, manifest, workload, admission)
+
+
+def _require_turn(workload: Workload, manifest: Manifest, question: TrainRequest) -> None:
+    """Each round trains the phase whose turn it is in the contract; another one is refused before anything is spent."""
+    expected = phase_of(workload, manifest, question.round).name
+    if question.phase != expected:
+        raise Refused(
+            Refusal.POLICY, f"round {question.round} of task {manifest.name} trains {expected}, not {question.phase!r}."
+        )
 
 
 def _accepted(node: Node, question: Question) -> Manifest:

@@ -42,10 +42,8 @@ def _published(node: Node, agreed: Agreed, weights: Weights) -> tuple[ScoresAnsw
 
 def _noised(node: Node, agreed: Agreed, terms: NoisedScores, weights: Weights) -> tuple[ScoresAnswer, BitMap]:
     """A noised sum of one vector per person: (1, scores…) scaled to L2 norm ≤ 1; the count is noised with it."""
-    if agreed.question.attempt >= terms.max_evaluations:
-        raise Refused(Refusal.POLICY, f"task {agreed.manifest.name} allows {terms.max_evaluations} evaluations.")
     people = who_can_pay(node, _eligible(node, agreed), terms.person_cost())
-    reserve(node, agreed.question, people, Step.EVALUATE_PEOPLE, terms.person_cost())
+    reserve(node, agreed.question, people, Step.EVALUATE_PEOPLE, terms.person_cost(), terms.max_evaluations)
     keys = ("people", *agreed.workload.person_scores)
     rows = node.rows.of(agreed.workload.name, True, people)
     vectors = _person_vectors(agreed.workload, weights, rows, people)

@@ -42,7 +42,7 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
             f"fewer people permit {manifest.purpose} now than this node trains on; see `paceline consent show`.",
         )
     if isinstance(terms, PersonTerms):
-        reserve(node, question, people, Step.TRAIN_ON_PEOPLE, terms.person_cost())
+        reserve(node, question, people, Step.TRAIN_ON_PEOPLE, terms.person_cost(), terms.max_attempts)
         sendable, summed = _private_update(node, agreed, question, weights, people)
         weight = 0
     else:
@@ -55,14 +55,16 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
 
 
 def train_on_public(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:
-    """An update from synthetic rows: at most `public_weight` people's influence, charged to nobody."""
+    """An update from synthetic rows, charged to nobody: beside people's updates at most `public_weight` people's
+    influence; where nobody's rows are read, as it is, for there it overrules nobody.
+    """
     training_terms, terms = agreed.manifest.training, agreed.manifest.privacy
     phase = agreed.workload.phase(question.phase)
     names = trained_names(weights, phase, training_terms.trains)
     rows = algorithm_provider.public_rows(agreed.workload, training_terms)
     seed = shared_seed(question.nonce) >> 33
     update = training.party_update(agreed.workload, phase, weights, names, rows, training_terms, seed)
-    if isinstance(terms, PersonTerms):
+    if isinstance(terms, PersonTerms) and phase.reads_people:
         sendable = public(update, training_terms.public_weight, terms.clip)
     else:
         sendable = public(update, 1.0, float("inf"))
@@ -76,12 +78,15 @@ def who_can_pay(node: Node, people: BitMap, cost: SampledGaussian) -> BitMap:
     return budget.affordable(node.store, people, cost, budget.Cap(policy.max_epsilon, policy.delta)) or people
 
 
-def reserve(node: Node, question: Question, people: BitMap, step: Step, cost: SampledGaussian) -> None:
-    """Charge everyone eligible with the attempt's whole cost, durably, before anything is computed on them."""
+def reserve(node: Node, question: Question, people: BitMap, step: Step, cost: SampledGaussian, limit: int) -> None:
+    """Charge everyone eligible with the attempt's whole cost, durably, before anything is computed on them.
+
+    `limit`: how many such charges of the task ε was promised for.
+    """
     policy = node.policy()
     budget.reserve(
         node.store,
-        budget.Charge(TaskDigest(question.task), question.attempt, step, cost, people),
+        budget.Charge(TaskDigest(question.task), question.attempt, step, cost, people, limit),
         budget.Cap(policy.max_epsilon, policy.delta),
         question.ledger_heads.get(node.pinned.party),
         node.clock(),

@@ -27,6 +27,7 @@ PRINTABLE = r"^[^\p{C}\p{Zl}\p{Zp}]*$"
 contract could be made to look like another one on a terminal."""
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PhaseName = Annotated[str, Field(min_length=1, max_length=40, pattern=PRINTABLE)]
 
 
 class Part(BaseModel):
@@ -64,7 +65,8 @@ class PersonTerms(Part):
 
     `unit` = ``record`` clips every row instead; people are then charged by group privacy for `rows_per_person` rows.
     `epsilon` is for `max_attempts` charges at `delta` under add/remove of one person, by RDP; it is recomputed.
-    `max_attempts` counts all attempts of the task together: `rounds` plus spare ones for rounds that fail.
+    `max_attempts` counts all attempts of the task that read people's rows: one for each such round, plus spare ones
+    for rounds that fail. A node counts them in its own ledger.
     """
 
     unit: Literal["person", "record"] = "person"
@@ -104,9 +106,13 @@ class TrainingTerms(Part):
 
     `step_rows` are the rows of each of a person's steps, taken from the person's rows in turn; 0: all in every step.
     `proximal` is μ of FedProx (Li et al. 2020, eq. 2): local steps are pulled back to the round's weights.
+
+    `phases` names the workload's phases in the order in which rounds train them, over and over (`federation.phases`);
+    one that stands there twice comes twice as often. Empty: the workload has one phase.
     """
 
     trains: tuple[str, ...] = ()
+    phases: tuple[PhaseName, ...] = later((), max_length=100)
     local_steps: Annotated[int, Field(ge=1, le=1000)] = 1
     step_rows: int = later(0, ge=0, le=100_000)
     local_epochs: Annotated[int, Field(ge=1, le=100)] = 1
@@ -223,7 +229,7 @@ class Manifest(Part):
             raise ValueError(f"min_parties = {self.exchange.min_parties} but only {with_people} parties have people")
         if self.divisor() <= 0:
             raise ValueError("nobody contributes: no party declares people and public_weight is 0")
-        if isinstance(self.privacy, PersonTerms) and self.privacy.max_attempts < self.rounds:
+        if isinstance(self.privacy, PersonTerms) and self.max_attempts < self.rounds and not self.training.phases:
             raise ValueError(f"{self.rounds} rounds need at least as many attempts, not {self.privacy.max_attempts}")
         if self.answer_after_s >= self.round_deadline_s:
             raise ValueError("answer_after_s must be below round_deadline_s")
@@ -243,11 +249,17 @@ class Manifest(Part):
 
     @property
     def max_attempts(self) -> int:
-        """Attempts of all rounds together; without privacy terms twice the rounds."""
+        """Attempts of all rounds together that read people's rows; without privacy terms twice the rounds."""
         return self.privacy.max_attempts if isinstance(self.privacy, PersonTerms) else 2 * self.rounds
 
+    @property
+    def max_questions(self) -> int:
+        """Attempt numbers of one kind are below this: rounds on nobody (`phases`) may be tried twice on top."""
+        spare = 2 * self.rounds if self.training.phases and isinstance(self.privacy, PersonTerms) else 0
+        return self.max_attempts + spare
+
     def contributors(self) -> tuple[Member, ...]:
-        """Who is asked for updates: all who declare people, and algorithm providers if `public_weight` > 0."""
+        """Who is asked in rounds on people: all who declare people, algorithm providers if `public_weight` > 0."""
         return tuple(
             member
             for member in self.cohort
@@ -269,7 +281,7 @@ class Manifest(Part):
         raise ManifestError(f"{party} is not in the cohort of task {self.name}.")
 
     def divisor(self) -> float:
-        """The public constant that a sum of updates is divided by: expected people, plus the public weight."""
+        """What a sum of updates is divided by in rounds on people: expected people, plus the public weight."""
         people = sum(member.people for member in self.cohort)
         rate = self.privacy.sampling_rate if isinstance(self.privacy, PersonTerms) else 1.0
         public = sum(member.role is Role.ALGORITHM_PROVIDER for member in self.cohort)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from federation import codecs, wire
+from federation import codecs, phases, wire
 from federation.errors import PacelineError, SignatureError, WireError
 from federation.ids import LedgerHead, PartyId
 from federation.manifest import Manifest, PersonTerms
 from federation.messages import RefusalAnswer, TrainRequest, UpdateAnswer
 from federation.roles import Role
-from federation.workload import Vector, unflatten
-from server.coordinator import Model
+from federation.workload import Phase, Vector, unflatten
+from server.coordinator import Model, Run
 
 MAX_ROWS = 10**9
 _SEAL = object()
@@ -60,10 +60,10 @@ class Total:
         return len(self.vector)
 
 
-def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms: tuple[Manifest, int]) -> Checked:
+def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms: tuple[Run, int]) -> Checked:
     """The update in `blob`, or `Declined`, `WireError`, `SignatureError`; `terms`: the task and the vector's size."""
-    manifest, size = terms
-    codec = codecs.find(manifest.exchange.up)
+    run, size = terms
+    codec = codecs.find(run.manifest.exchange.up)
     answer, payload = wire.read_answer(blob, key, codec.max_bytes(size))
     if answer.party != party:
         raise SignatureError(f"{party} signed an answer that names {answer.party}.")
@@ -77,7 +77,8 @@ def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms:
     if not to_this:
         raise WireError("the answer is to another question.")
     vector = codec.decode(payload, size, int(request.nonce[:16], 16))
-    return Checked(party, vector, _weight(manifest, party, answer), answer.snapshot, answer.ledger_head, _SEAL)
+    weight = _weight(run.manifest, run.workload.phase(request.phase), party, answer)
+    return Checked(party, vector, weight, answer.snapshot, answer.ledger_head, _SEAL)
 
 
 def fold(total: Total, checked: Checked) -> Total:
@@ -88,13 +89,13 @@ def fold(total: Total, checked: Checked) -> Total:
     return Total(total.vector, total.weight + checked.weight, (*total.parties, checked.party))
 
 
-def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest) -> Model:
+def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest, phase: Phase) -> Model:
     """Move the weights by the mean update.
 
     Under privacy terms it divides by the task's public divisor, not by how many people or parties took part: that
     number depends on who was there, and the noise does not cover it. Without them it is plain FedAvg over rows.
     """
-    divisor = manifest.divisor() if isinstance(manifest.privacy, PersonTerms) else total.weight
+    divisor = phases.divisor(manifest, phase) if isinstance(manifest.privacy, PersonTerms) else total.weight
     step = total.vector * (manifest.training.server_learning_rate / divisor)
     current = np.concatenate([model.weights[name].numpy().ravel() for name in names])
     moved = (current.astype(np.float64) + step).astype(np.float32)
@@ -103,19 +104,23 @@ def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest
     return Model(model.round + 1, unflatten(moved, model.weights, names))
 
 
-def share_present(manifest: Manifest, parties: Sequence[PartyId]) -> float:
+def share_present(manifest: Manifest, phase: Phase, parties: Sequence[PartyId]) -> float:
     """How much of the public divisor the parties that answered stand for, in [0, 1]: missing ones shrink the step."""
     if not isinstance(manifest.privacy, PersonTerms):
         return 1.0
+    if not phase.reads_people:
+        return len(parties) / phases.divisor(manifest, phase)
     rate = manifest.privacy.sampling_rate
     present = [manifest.member(party) for party in parties]
     public = sum(member.role is Role.ALGORITHM_PROVIDER for member in present) * manifest.training.public_weight
     return (rate * sum(member.people for member in present) + public) / manifest.divisor()
 
 
-def _weight(manifest: Manifest, party: PartyId, answer: UpdateAnswer) -> float:
-    """1 under privacy terms; without them the rows that the node waived to tell, or the task's public weight."""
-    if isinstance(manifest.privacy, PersonTerms):
+def _weight(manifest: Manifest, phase: Phase, party: PartyId, answer: UpdateAnswer) -> float:
+    """1 under privacy terms and where nobody's rows are read; else the rows that the node waived to tell, or the task's
+    public weight.
+    """
+    if isinstance(manifest.privacy, PersonTerms) or not phase.reads_people:
         return 1.0
     if manifest.member(party).role is Role.ALGORITHM_PROVIDER:
         return manifest.training.public_weight

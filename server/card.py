@@ -14,6 +14,7 @@ from federation.roles import Step, may
 from privacy.accounting import SampledGaussian
 from privacy.statement import statement
 from server.settings import ServerSettings
+from server.status import charges
 from server.store import RoundRow, ServerStore, Task
 
 FORMAT = "paceline-card-1"
@@ -128,8 +129,7 @@ def _scores(store: ServerStore, task: Task) -> list[dict[str, Any]]:
 
 def _privacy(store: ServerStore, task: Task, manifest: Manifest) -> dict[str, Any]:
     terms, said = manifest.privacy, manifest.privacy.model_dump(mode="json")
-    charged = sum(attempt.kind == "train" for attempt in store.attempts(task.digest))
-    found = {"terms": said, "attempts_charged": charged, "sentence": NO_PRIVACY}
+    found = {"terms": said, "attempts_charged": charges(store, task)[0], "sentence": NO_PRIVACY}
     if isinstance(terms, PersonTerms):
         mechanism = SampledGaussian(terms.sampling_rate, terms.noise_multiplier)
         promise = statement(terms.unit, mechanism, terms.max_attempts, terms.delta, terms.clip, terms.rows_per_person)

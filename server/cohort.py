@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+from federation import phases
 from federation.errors import RoundFailed
 from federation.ids import PartyId
 from federation.link import Link
 from federation.manifest import Manifest, Member
 from federation.roles import Step, may
+from federation.workload import Phase
 from server.coordinator import Coordinator, Run
 
 POLL_S = 0.1
@@ -14,30 +16,29 @@ GRACE_S = 10.0
 """How long a round waits for parties beyond `min_parties`; a node that restarts is back by then."""
 
 
-def draw(coordinator: Coordinator, link: Link, run: Run) -> tuple[Member, ...]:
-    """The contributors to ask now; waits for them up to the round's deadline, or raises `RoundFailed`."""
+def draw(coordinator: Coordinator, link: Link, run: Run, phase: Phase) -> tuple[Member, ...]:
+    """Who is asked for updates of `phase` now; waits for them up to the round's deadline, or raises `RoundFailed`."""
     manifest, start = run.manifest, coordinator.clock()
     grace = start + timedelta(seconds=min(GRACE_S, manifest.round_deadline_s))
     deadline = start + timedelta(seconds=manifest.round_deadline_s)
     while True:
-        willing = admitted(coordinator, run)
+        willing = admitted(coordinator, run, phase)
         present = tuple(member for member in willing if member.party in link.reachable())
         now = coordinator.clock()
-        enough = manifest.enough(member.party for member in present)
+        enough = phases.enough(manifest, phase, (member.party for member in present))
         if enough and (len(present) == len(willing) or now >= grace):
             return present
         if now >= deadline:
-            raise _too_few(manifest, willing, present)
+            raise _too_few(manifest, phase, willing, present)
         coordinator.sleep(POLL_S)
 
 
-def admitted(coordinator: Coordinator, run: Run) -> tuple[Member, ...]:
-    """Contributors that accepted this very task and whose key is still theirs and active."""
+def admitted(coordinator: Coordinator, run: Run, phase: Phase) -> tuple[Member, ...]:
+    """Contributors to `phase` that accepted this very task and whose key is still theirs and active."""
     accepted = coordinator.store.accepted(run.digest)
     active = coordinator.store.active_party_keys()
-    return tuple(
-        member for member in run.manifest.contributors() if member.party in accepted and member.party in active
-    )
+    contributors = phases.contributors(run.manifest, phase)
+    return tuple(member for member in contributors if member.party in accepted and member.party in active)
 
 
 def initialiser(coordinator: Coordinator, link: Link, run: Run) -> PartyId:
@@ -58,17 +59,20 @@ def initialiser(coordinator: Coordinator, link: Link, run: Run) -> PartyId:
     )
 
 
-def _too_few(manifest: Manifest, willing: tuple[Member, ...], present: tuple[Member, ...]) -> RoundFailed:
+def _too_few(manifest: Manifest, phase: Phase, willing: tuple[Member, ...], present: tuple[Member, ...]) -> RoundFailed:
     here = {member.party for member in present}
     accepted = {member.party for member in willing}
     reasons: dict[str, str] = {}
-    for member in manifest.contributors():
+    for member in phases.contributors(manifest, phase):
         if member.party not in here:
             reasons[member.party] = "unreachable" if member.party in accepted else "not accepted, left or revoked"
     missing = ", ".join(f"{party} ({why})" for party, why in reasons.items())
+    found = f"{sum(member.people > 0 for member in present)} parties with people are connected"
+    needed = f"needs {manifest.exchange.min_parties} of them"
+    if not phase.reads_people:
+        found, needed = "no algorithm provider is connected", f"needs one for phase {phase.name}"
     return RoundFailed(
-        f"{sum(member.people > 0 for member in present)} parties with people are connected; task {manifest.name} needs "
-        f"{manifest.exchange.min_parties} of them. Missing: {missing}. "
+        f"{found}; task {manifest.name} {needed}. Missing: {missing}. "
         "Start their nodes (`paceline node up`), then `paceline task resume`.",
         reasons,
     )

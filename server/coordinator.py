@@ -12,8 +12,9 @@ from safetensors.torch import load, save
 from federation import codecs, workloads
 from federation.ids import TaskDigest
 from federation.manifest import Manifest
+from federation.phases import phase_of
 from federation.signing import Identity
-from federation.workload import Vector, Weights, Workload, flatten
+from federation.workload import Phase, Vector, Weights, Workload, flatten
 from server.settings import ServerFolder
 from server.store import ServerStore, open_store
 
@@ -48,6 +49,10 @@ class Run:
     manifest: Manifest
     digest: TaskDigest
     workload: Workload
+
+    def phase(self, round_number: int) -> Phase:
+        """What round `round_number` trains."""
+        return phase_of(self.workload, self.manifest, round_number)
 
 
 def run_of(manifest: Manifest) -> Run:

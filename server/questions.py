@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from secrets import token_hex
 from typing import Any
 
 from federation import wire
@@ -51,7 +50,7 @@ def public_seed(question: Question) -> int:
 
 
 def _new(coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int) -> Question:
-    nonce = token_hex(16)
+    nonce = coordinator.source.read(16).hex()
     fields: dict[str, Any] = {
         "task": run.digest,
         "round": round_number,
@@ -61,7 +60,7 @@ def _new(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
         **_fresh(coordinator, run),
     }
     if kind == "train":
-        fields["phase"] = run.workload.phases[(round_number - 1) % len(run.workload.phases)].name
+        fields["phase"] = run.phase(round_number).name
     return KINDS[kind](**fields)
 
 

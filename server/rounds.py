@@ -5,18 +5,18 @@ Killing the process at any instant loses at most the round in flight, which is a
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from federation import codecs, wire
+from federation import codecs, phases, wire
 from federation.errors import LinkError, PacelineError, RoundFailed, WireError
 from federation.ids import LedgerHead, PartyId
 from federation.link import Link, Reply
 from federation.manifest import Member
 from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
-from federation.workload import trained_names, unflatten
+from federation.workload import Phase, trained_names, unflatten
 from server import cohort, release
 from server.aggregation import Declined, Total, advance, check, fold, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
@@ -76,11 +76,12 @@ def initialise(coordinator: Coordinator, link: Link, run: Run) -> tuple[Model, i
 
 def run_round(coordinator: Coordinator, link: Link, run: Run, model: Model) -> Model:
     """One update of the model: attempt after attempt while the task's terms last, then `RoundFailed`."""
+    phase = run.phase(model.round + 1)
     while True:
-        members = cohort.draw(coordinator, link, run)
-        _attempts_last(coordinator, run, model)
+        members = cohort.draw(coordinator, link, run, phase)
+        _attempts_last(coordinator, run, model, phase)
         collected = collect(coordinator, link, run, model, members)
-        if run.manifest.enough(collected.total.parties):
+        if phases.enough(run.manifest, phase, collected.total.parties):
             return commit(coordinator, run, model, collected)
         attempt = collected.question.attempt
         coordinator.store.fail_attempt(run.digest, "train", attempt, collected.reasons(), collected.parties)
@@ -124,7 +125,8 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
 
 def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collected) -> Model:
     """Advance the model and record the round in one transaction; only then may anybody see the new weights."""
-    moved = advance(model, collected.names, collected.total, run.manifest)
+    phase = run.workload.phase(collected.question.phase)
+    moved = advance(model, collected.names, collected.total, run.manifest, phase)
     coordinator.store.commit_round(
         RoundRecord(
             task=run.digest,
@@ -132,7 +134,7 @@ def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collecte
             attempt=collected.question.attempt,
             model=to_bytes(moved),
             parties=collected.parties,
-            shrink=share_present(run.manifest, collected.total.parties),
+            shrink=share_present(run.manifest, phase, collected.total.parties),
             seconds=collected.seconds,
             heads=collected.heads,
         )
@@ -140,18 +142,29 @@ def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collecte
     return moved
 
 
-def _attempts_last(coordinator: Coordinator, run: Run, model: Model) -> None:
-    """Raise `RoundFailed` if a new attempt would leave too few for the rounds to come; an open one is asked again."""
+def _attempts_last(coordinator: Coordinator, run: Run, model: Model, phase: Phase) -> None:
+    """Raise `RoundFailed` if a new attempt would leave too few for the rounds to come; an open one is asked again.
+
+    Rounds that read people's rows and rounds that read nobody's have attempts of their own.
+    """
     if coordinator.store.open_attempt(run.digest, "train") is not None:
         return
-    left = run.manifest.max_attempts - coordinator.store.next_attempt(run.digest, "train")
-    if left >= run.manifest.rounds - model.round:
+
+    def alike(numbers: Collection[int]) -> int:
+        reading = phases.on_people(order, numbers)
+        return reading if phase.reads_people else len(numbers) - reading
+
+    order = phases.turns(run.workload, run.manifest.training.phases)
+    agreed = phases.attempts(run.workload, run.manifest, phase)
+    left = agreed - alike(coordinator.store.attempted_rounds(run.digest))
+    to_go = alike(range(model.round + 1, run.manifest.rounds + 1))
+    if left >= to_go:
         return
     reasons = coordinator.store.last_reasons(run.digest)
+    why = ", and ε was promised for no more" if phase.reads_people else f" of phase {phase.name}"
     raise RoundFailed(
-        f"round {model.round + 1} of task {run.manifest.name} cannot be tried again: {left} of "
-        f"{run.manifest.max_attempts} attempts are left for {run.manifest.rounds - model.round} rounds, and ε was "
-        f"promised for no more. Last reasons: {_words(reasons)}. Sign a new task with more attempts.",
+        f"round {model.round + 1} of task {run.manifest.name} cannot be tried again: {left} of {agreed} attempts are "
+        f"left for {to_go} rounds{why}. Last reasons: {_words(reasons)}. Sign a new task with more attempts.",
         reasons,
     )
 
@@ -170,9 +183,7 @@ def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId
     try:
         if reply.blob is None:
             raise LinkError(reply.failure)
-        checked = check(
-            reply.blob, _key(keys, reply.party), reply.party, collected.question, (run.manifest, total.size)
-        )
+        checked = check(reply.blob, _key(keys, reply.party), reply.party, collected.question, (run, total.size))
         total, heads = fold(total, checked), {**heads, reply.party: checked.ledger_head}
         done = replace(done, snapshot=checked.snapshot)
     except Declined as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cryptography import x509
 
-from federation import workloads
+from federation import phases, workloads
 from federation.manifest import Manifest, PersonTerms
 from federation.signing import Identity
 from server import settings as server_settings
@@ -93,7 +93,7 @@ def task_status(store: ServerStore, name: str) -> dict[str, Any]:
     manifest = task.manifest()
     rounds, acted = store.rounds(task.digest), store.party_rounds(task.digest)
     ready, _ = tasks.acceptances(store, manifest)
-    charged = [item for item in store.attempts(task.digest) if item.kind == "train"]
+    charged, limit = charges(store, task)
     return {
         "name": task.name,
         "digest": task.digest,
@@ -101,18 +101,28 @@ def task_status(store: ServerStore, name: str) -> dict[str, Any]:
         "message": task.message,
         "round": rounds[-1].round if rounds else None,
         "rounds": manifest.rounds,
-        "attempts": len(charged),
-        "max_attempts": manifest.max_attempts,
+        "attempts": charged,
+        "max_attempts": limit,
         "min_parties": manifest.exchange.min_parties,
         "ready_parties": len(ready),
         "bytes_up": sum(item.bytes_up for item in acted),
         "bytes_down": sum(item.bytes_down for item in acted),
         "seconds_per_round": sum(row.seconds for row in rounds) / max(1, len(rounds) - 1),
-        **_privacy(manifest, len(charged)),
+        **_privacy(manifest, charged),
         "score": _score(store, task, manifest),
         "parties": _acted(manifest, store.accepted(task.digest), acted),
         "history": _history(store, task, manifest, acted),
     }
+
+
+def charges(store: ServerStore, task: Task) -> tuple[int, int]:
+    """How often training attempts read people's rows, and how often they may; the others cost nobody anything."""
+    manifest = task.manifest()
+    workload = workloads.find(manifest.workload.name)
+    order = phases.turns(workload, manifest.training.phases)
+    reading = next(phase for phase in order if phase.reads_people)
+    made = phases.on_people(order, store.attempted_rounds(task.digest))
+    return made, phases.attempts(workload, manifest, reading)
 
 
 def _privacy(manifest: Manifest, charged: int) -> dict[str, Any]:

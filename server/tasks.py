@@ -4,11 +4,11 @@ import math
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from federation import workloads
+from federation import phases, workloads
 from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
 from federation.ids import PartyId
 from federation.manifest import (
@@ -19,6 +19,7 @@ from federation.manifest import (
     Part,
     PersonTerms,
     PublishedScores,
+    TrainingTerms,
     Unprotected,
     WorkloadPin,
     explain,
@@ -27,6 +28,9 @@ from federation.signing import Acceptance, Identity, sign_digest, verify_accepta
 from server import enrolment
 from server.settings import ServerFolder
 from server.store import ServerStore, Task, TaskState, open_store
+
+if TYPE_CHECKING:
+    from federation.workload import Workload
 
 VALID_DAYS = 30.0
 MAX_VALID_DAYS = 3660.0
@@ -82,17 +86,22 @@ def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
     try:
         valid_days = _VALID_DAYS.validate_python(words.pop("valid_days", VALID_DAYS))
         rounds = _ROUNDS.validate_python(words.get("rounds"))
+        workload, training = _workload(words.get("workload")), words.get("training")
+        training = _with_phases(workload, training) if isinstance(training, dict) else training
         issued_at = store.clock().replace(microsecond=0)
         filled = words | {
-            "workload": _pin(words.get("workload")),
+            "workload": _pin(workload),
+            "training": training,
             "cohort": _cohort(store, words.get("cohort")),
-            "privacy": _privacy(words.get("privacy"), rounds),
+            "privacy": _privacy(words.get("privacy"), _on_people(workload, training, rounds)),
             "evaluation": _evaluation(words.get("evaluation"), rounds),
             "coordinator": Identity.load(folder.identity_key).fingerprint,
             "issued_at": issued_at,
             "expires_at": issued_at + timedelta(days=valid_days),
         }
-        return Manifest.model_validate(filled)
+        manifest = Manifest.model_validate(filled)
+        phases.require_possible(workload, manifest)
+        return manifest
     except ValidationError as error:
         raise ManifestError(f"{path.name}: {explain(error)}") from error
     except (TermsError, WorkloadError, EnrolmentError, ManifestError) as error:
@@ -171,11 +180,27 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is no TOML: {error}. See docs/run-a-coordinator.md for an example.") from error
 
 
-def _pin(name: object) -> WorkloadPin:
+def _workload(name: object) -> "Workload":
     if not isinstance(name, str):
         raise ManifestError('workload must be the name of an installed workload, such as workload = "running_pace".')
-    workload = workloads.find(name)
-    return WorkloadPin(name=workload.name, version=workload.version, digest=workloads.digest(name))
+    return workloads.find(name)
+
+
+def _pin(workload: "Workload") -> WorkloadPin:
+    return WorkloadPin(name=workload.name, version=workload.version, digest=workloads.digest(workload.name))
+
+
+def _with_phases(workload: "Workload", training: dict[str, Any]) -> dict[str, Any]:
+    """`training`; the phases of a workload with several stand in every contract, in the workload's order by default."""
+    if len(workload.phases) == 1:
+        return training
+    return {"phases": [phase.name for phase in workload.phases]} | training
+
+
+def _on_people(workload: "Workload", training: object, rounds: int) -> int:
+    """How many of `rounds` read people's rows."""
+    named = TrainingTerms.model_validate(training).phases
+    return phases.on_people(phases.turns(workload, named), range(1, rounds + 1))
 
 
 def _cohort(store: ServerStore, entries: object) -> tuple[Member, ...]:

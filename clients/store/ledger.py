@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyroaring import BitMap
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from clients.store.chain import Body, link_hash, require_link
@@ -81,6 +82,12 @@ def attempts_of(tx: Session, task: TaskDigest, step: str) -> frozenset[int]:
     """Every attempt of a task that was charged at this step."""
     found = tx.exec(select(LedgerRow.attempt).where(LedgerRow.task == task, LedgerRow.step == step))
     return frozenset(attempt for attempt in found if attempt is not None)
+
+
+def charges_of(tx: Session, task: TaskDigest, step: str) -> int:
+    """How many attempts of a task were charged at this step."""
+    same = (LedgerRow.task == task, LedgerRow.step == step)
+    return tx.exec(select(func.count()).select_from(LedgerRow).where(*same)).one()
 
 
 def append(tx: Session, charge: Reserved | Carried, at: int) -> Entry:

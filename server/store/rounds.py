@@ -80,6 +80,12 @@ class Rounds(Parties):
         ended = [item for item in self.attempts(task) if item.kind == kind and item.state != OPEN]
         return len(ended)
 
+    def attempted_rounds(self, task: TaskDigest) -> list[int]:
+        """The round of every training attempt that was begun."""
+        query = select(AttemptTable.round).where(AttemptTable.task == task, AttemptTable.kind == "train")
+        with self.reading() as session:
+            return list(session.exec(query))
+
     def last_reasons(self, task: TaskDigest) -> dict[str, str]:
         """Why each party did not contribute to the training attempt that failed last; empty if none did."""
         failed = [item for item in self.attempts(task) if item.kind == "train" and item.state == FAILED]

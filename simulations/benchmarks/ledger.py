@@ -51,7 +51,7 @@ def reservations(folder: Path, size: int) -> list[dict[str, Any]]:
         def charge(name: str, share: float) -> Any:
             def reserve(number: int) -> None:
                 who = BitMap(dice.sample(everybody, int(share * size)))
-                charges.append(budget.Charge(TaskDigest(name * 64), number, Step.TRAIN_ON_PEOPLE, COST, who))
+                charges.append(budget.Charge(TaskDigest(name * 64), number, Step.TRAIN_ON_PEOPLE, COST, who, RUNS))
 
             charges: list[budget.Charge] = []
             for number in range(RUNS):

@@ -31,8 +31,8 @@ def store(tmp_path):
         yield opened
 
 
-def charge(attempt, who=range(20), cost=COST, step=Step.TRAIN_ON_PEOPLE, task=TASK):
-    return Charge(task, attempt, step, cost, BitMap(who))
+def charge(attempt, who=range(20), cost=COST, step=Step.TRAIN_ON_PEOPLE, task=TASK, limit=1000):
+    return Charge(task, attempt, step, cost, BitMap(who), limit)
 
 
 def rows(store):

@@ -196,7 +196,7 @@ def test_the_budget_is_shown_by_groups_against_the_cap(node: NodeFolder, pacelin
         ann = find_person(store, "ann")
         people = type(store.datasets()[0].people)([ann])
         task = TaskDigest("a" * 64)
-        charge = budget.Charge(task, 0, Step.TRAIN_ON_PEOPLE, SampledGaussian(0.1, 1.0), people)
+        charge = budget.Charge(task, 0, Step.TRAIN_ON_PEOPLE, SampledGaussian(0.1, 1.0), people, 1)
         budget.reserve(store, charge, budget.Cap(8.0, 1e-5), None, datetime.now(UTC))
     found = paceline("budget", "show", "--json").json
     spent = {group["people"]: (group["charges"], group["epsilon"]) for group in found["groups"]}

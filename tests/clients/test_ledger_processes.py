@@ -38,7 +38,7 @@ folder, name, epsilon = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 with open_store(folder, busy_timeout_s=60) as store:
     for attempt in itertools.count():
         charge = budget.Charge(
-            TaskDigest(name * 64), attempt, Step.TRAIN_ON_PEOPLE, SampledGaussian(1.0, 5.0), BitMap(range(50))
+            TaskDigest(name * 64), attempt, Step.TRAIN_ON_PEOPLE, SampledGaussian(1.0, 5.0), BitMap(range(50)), 10**6
         )
         try:
             made = budget.reserve(store, charge, budget.Cap(epsilon, 1e-5), None, datetime.now(UTC))
@@ -86,7 +86,7 @@ def test_a_charge_that_was_granted_survives_kill_9(folder):
             }
         assert {number: head for number, head in granted if len(head) == 64}.items() <= kept.items()
         assert verify(store).reservations == len(kept)
-        charge = budget.Charge(TaskDigest("e" * 64), 0, Step.TRAIN_ON_PEOPLE, COST, BitMap([0]))
+        charge = budget.Charge(TaskDigest("e" * 64), 0, Step.TRAIN_ON_PEOPLE, COST, BitMap([0]), 1)
         if len(kept) < CHARGES:
             budget.reserve(store, charge, CAP, budget.head(store), datetime.now(UTC))
 

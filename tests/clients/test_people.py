@@ -29,7 +29,7 @@ def store(tmp_path):
 
 
 def spend(store, attempt, who, cap=CAP):
-    charge = budget.Charge(TaskDigest("b" * 64), attempt, Step.TRAIN_ON_PEOPLE, COST, BitMap(who))
+    charge = budget.Charge(TaskDigest("b" * 64), attempt, Step.TRAIN_ON_PEOPLE, COST, BitMap(who), 1000)
     return budget.reserve(store, charge, cap, None, NOW)
 
 

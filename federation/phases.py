@@ -1,0 +1,94 @@
+"""Which phase a round trains, whom the round asks, and what the sum of their updates is divided by.
+
+The phases of a task take turns, one per round. A round whose phase reads people's rows is the round of DESIGN §5. A
+round whose phase reads nobody's rows is asked of algorithm providers alone: there is nobody to hide, so it needs no
+minimum of parties, and nobody is charged for it (Augenstein et al. 2020, Alg. 1: the generator's step follows from the
+discriminator and public randomness, hence costs no privacy).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from federation.errors import ManifestError
+from federation.ids import PartyId
+from federation.manifest import Manifest, Member, PersonTerms
+from federation.roles import Step, may
+
+if TYPE_CHECKING:
+    from federation.workload import Phase, Workload
+
+
+def turns(workload: "Workload", named: Sequence[str]) -> tuple["Phase", ...]:
+    """The phases in the order in which rounds train them: those `named`, else all of the workload's in its order."""
+    return tuple(workload.phase(name) for name in named) or workload.phases
+
+
+def phase_of(workload: "Workload", manifest: Manifest, round_number: int) -> "Phase":
+    """The phase that round `round_number`, counted from 1, trains."""
+    order = turns(workload, manifest.training.phases)
+    return order[(round_number - 1) % len(order)]
+
+
+def on_people(order: Sequence["Phase"], rounds: Iterable[int]) -> int:
+    """How many of `rounds`, counted from 1, read people's rows; each of them, or each attempt at it, is a charge."""
+    return sum(order[(number - 1) % len(order)].reads_people for number in rounds)
+
+
+def attempts(workload: "Workload", manifest: Manifest, phase: "Phase") -> int:
+    """How often rounds like those of `phase` may be tried, all together: rounds on people, or rounds on nobody.
+
+    On people under privacy terms as often as ε was computed for; else each round twice.
+    """
+    reading = on_people(turns(workload, manifest.training.phases), range(1, manifest.rounds + 1))
+    if not phase.reads_people:
+        return 2 * (manifest.rounds - reading)
+    return manifest.privacy.max_attempts if isinstance(manifest.privacy, PersonTerms) else 2 * reading
+
+
+def contributors(manifest: Manifest, phase: "Phase") -> tuple[Member, ...]:
+    """Who is asked for updates of `phase`: whoever contributes to the task, or algorithm providers alone."""
+    return manifest.contributors() if phase.reads_people else _providers(manifest)
+
+
+def enough(manifest: Manifest, phase: "Phase", parties: Iterable[PartyId]) -> bool:
+    """Whether the updates of `parties` make a round: `min_parties` with people, or one algorithm provider."""
+    if phase.reads_people:
+        return manifest.enough(parties)
+    return not {member.party for member in _providers(manifest)}.isdisjoint(parties)
+
+
+def divisor(manifest: Manifest, phase: "Phase") -> float:
+    """The public constant that a sum of updates of `phase` is divided by.
+
+    Where nobody's rows are read it is the number of algorithm providers: their public weight alone, which each update
+    would be multiplied with and cancels.
+    """
+    return manifest.divisor() if phase.reads_people else float(len(_providers(manifest)))
+
+
+def require_possible(workload: "Workload", manifest: Manifest) -> None:
+    """Raise `ManifestError` unless the task's phases are the workload's, somebody can train each, and ε covers them."""
+    order = turns(workload, manifest.training.phases)
+    if len(workload.phases) > 1 and not manifest.training.phases:
+        listed = ", ".join(f'"{phase.name}"' for phase in workload.phases)
+        raise ManifestError(f"{workload.name} has several phases; write phases = [{listed}] under [training].")
+    if not any(phase.reads_people for phase in order):
+        raise ManifestError(
+            f"no phase of task {manifest.name} reads people's rows; train it on one machine, or name another phase."
+        )
+    idle = [phase.name for phase in order if not contributors(manifest, phase)]
+    if idle:
+        raise ManifestError(
+            f"phase {idle[0]} of {workload.name} reads nobody's rows, so that an algorithm provider trains it; the "
+            f"cohort of task {manifest.name} has none. Add one, or leave the phase out of `phases`."
+        )
+    needed = on_people(order, range(1, manifest.rounds + 1))
+    if isinstance(manifest.privacy, PersonTerms) and manifest.privacy.max_attempts < needed:
+        raise ManifestError(
+            f"{needed} of {manifest.rounds} rounds read people's rows and need at least as many attempts, not "
+            f"max_attempts = {manifest.privacy.max_attempts}."
+        )
+
+
+def _providers(manifest: Manifest) -> tuple[Member, ...]:
+    return tuple(member for member in manifest.cohort if may(member.role, Step.TRAIN_ON_PUBLIC))
