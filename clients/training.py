@@ -135,8 +135,8 @@ def _keys(person: Indices, place: Indices, seed: int) -> npt.NDArray[np.uint64]:
 
 
 def _require_sendable(workload: Workload, phase: Phase, names: Sequence[str]) -> None:
-    """Stop an update of weights that the phase may not move, or that stay home: it would leave the node."""
-    foreign = [name for name in names if not name.startswith(phase.trains) or name.startswith(workload.stays_home)]
+    """Stop an update of weights that the phase may not move: it would leave the node."""
+    foreign = [name for name in names if not name.startswith(phase.trains)]
     if foreign:
         raise WorkloadError(
             f"phase {phase.name} of {workload.name} may not send {', '.join(foreign)}; "

@@ -2,7 +2,8 @@
 
 A classifier, a regression, a GAN and a recommender are the same kind of thing: named float32 weights, a few
 *phases* that each train some of them with a loss per row, scores that merge as sums. A GAN has two phases of which
-only one reads people's rows; a recommender names parameters that stay home.
+only one reads people's rows; what a recommender knows of a person is derived inside its loss and forgotten
+(docs/adr/0007-embeddings-stay-home.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,6 @@ class Workload:
     `person_scores` names the keys of `scores` that, divided by the person's rows, lie in [0, 1] (noised release).
     `summary(scores)`: readable figures from merged sums, such as {"accuracy": 0.81}; `headline` names the first.
     `invent(seed, people, rows_per_person)`: synthetic rows that fit the schema, of people 0 … people-1.
-    `stays_home`: prefixes of weights that never leave a node (user embeddings).
     """
 
     name: str
@@ -65,7 +65,6 @@ class Workload:
     headline: str
     higher_is_better: bool
     invent: Callable[[int, int, int], Rows]
-    stays_home: tuple[str, ...] = ()
 
     def phase(self, name: str) -> Phase:
         """The phase called `name`, or `WorkloadError`."""

@@ -87,7 +87,7 @@ def same_seed_gives_the_same_weights(workload: Workload) -> None:
 
 
 def weights_are_float32(workload: Workload) -> None:
-    """Every weight is a finite float32 tensor, and every phase trains at least one that does not stay home."""
+    """Every weight is a finite float32 tensor, and every phase trains at least one."""
     weights = workload.initial(SEED)
     wrong = [name for name, tensor in weights.items() if tensor.dtype is not torch.float32]
     if wrong:
@@ -95,8 +95,7 @@ def weights_are_float32(workload: Workload) -> None:
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
         raise WorkloadError("initial gave weights that are not finite.")
     for phase in workload.phases:
-        if all(name.startswith(workload.stays_home) for name in trained_names(weights, phase)):
-            raise WorkloadError(f"phase {phase.name} trains only weights that stay home.")
+        trained_names(weights, phase)
 
 
 def scores_merge_as_sums(workload: Workload) -> None:

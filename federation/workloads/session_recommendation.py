@@ -18,18 +18,10 @@ from federation.schema import History, Rows, RowSchema, Target
 from federation.workload import Phase, Scores, Weights, Workload
 
 GENRES = (
-    "Action",
-    "Adventure",
-    "Animation",
-    "Children",
-    "Comedy",
-    "Crime",
-    "Documentary",
-    "Drama",
-    "Fantasy",
-    "Film-Noir",
-) + ("Horror", "IMAX", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western")
-ITEMS = """
+    *("Action", "Adventure", "Animation", "Children", "Comedy", "Crime", "Documentary", "Drama", "Fantasy"),
+    *("Film-Noir", "Horror", "IMAX", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+CATALOGUE = """
 4993/2001/102 318/1994/a0 2571/1999/18001 296/1994/100b0 858/1972/a0 5952/2002/102 2959/1999/100a1 2858/1999/4080
 50/1995/12020 1196/1980/8003 7153/2003/183 2028/1998/20081 527/1993/20080 2762/1999/2480 1198/1981/3 3578/2000/83
 110/1995/20081 593/1991/10420 4226/2000/12000 1721/1997/4080 356/1994/24090 2628/1999/8003 1210/1983/8003
@@ -95,12 +87,13 @@ ITEMS = """
 4299/2001/4011 2770/1999/10 2001/1989/b1 1148/1993/3c 3362/1975/a0 5152/2002/20081 1282/1940/110c 2/1995/10a
 1274/1988/8007 5060/1970/20090 21/1995/10030 8984/2004/10031 2600/1999/18001 2336/1998/80 6709/2003/10023
 454/1993/10080 2966/1999/82 8810/2004/18401
-""".split()
+"""
 """Number/year/genres of 500 films, the genres as hexadecimal bits in the order of `GENRES`, most famous film first.
 
 The numbers, years and genres are MovieLens' public catalogue. Which films, and their order, is by votes on IMDb in 2005
 (package ggplot2movies): nothing here was counted on the people who train. An app would list its own sessions.
 """
+ITEMS = tuple(CATALOGUE.split())
 
 SCHEMA = RowSchema(
     columns=(),
