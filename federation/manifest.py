@@ -107,6 +107,9 @@ class TrainingTerms(Part):
     `step_rows` are the rows of each of a person's steps, taken from the person's rows in turn; 0: all in every step.
     `proximal` is μ of FedProx (Li et al. 2020, eq. 2): local steps are pulled back to the round's weights.
 
+    The mean update moves the model by `server_learning_rate` as it is (``sgd``: FedAvg), or by FedAdam or FedYogi with
+    `server_beta1`, `server_beta2` and `server_tau` (`server.optimisers`).
+
     `phases` names the workload's phases in the order in which rounds train them, over and over (`federation.phases`);
     one that stands there twice comes twice as often. Empty: the workload has one phase.
     """
@@ -120,6 +123,10 @@ class TrainingTerms(Part):
     learning_rate: Positive
     proximal: float = later(0.0, ge=0, le=1e6)
     server_learning_rate: Positive = 1.0
+    server_optimizer: Literal["sgd", "adam", "yogi"] = later("sgd")
+    server_beta1: float = later(0.9, ge=0, lt=1)
+    server_beta2: float = later(0.99, ge=0, lt=1)
+    server_tau: float = later(1e-3, gt=0, le=1e6)
     public_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     public_people: Annotated[int, Field(ge=0, le=100_000)] = 0
     pretrain_epochs: Annotated[int, Field(ge=0, le=1000)] = 0

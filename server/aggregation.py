@@ -12,7 +12,8 @@ from federation.ids import LedgerHead, PartyId
 from federation.manifest import Manifest, PersonTerms
 from federation.messages import RefusalAnswer, TrainRequest, UpdateAnswer
 from federation.roles import Role
-from federation.workload import Phase, Vector, unflatten
+from federation.workload import Phase, Vector, flatten, unflatten
+from server import optimisers
 from server.coordinator import Model, Run
 
 MAX_ROWS = 10**9
@@ -90,18 +91,21 @@ def fold(total: Total, checked: Checked) -> Total:
 
 
 def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest, phase: Phase) -> Model:
-    """Move the weights by the mean update.
+    """Move the weights by the mean update, as the task's server optimiser does (`server.optimisers`).
 
     Under privacy terms it divides by the task's public divisor, not by how many people or parties took part: that
     number depends on who was there, and the noise does not cover it. Without them it is plain FedAvg over rows.
     """
     divisor = phases.divisor(manifest, phase) if isinstance(manifest.privacy, PersonTerms) else total.weight
-    step = total.vector * (manifest.training.server_learning_rate / divisor)
-    current = np.concatenate([model.weights[name].numpy().ravel() for name in names])
-    moved = (current.astype(np.float64) + step).astype(np.float32)
+    sizes = {name: model.weights[name].numel() for name in names}
+    moments = optimisers.recall(model.memory, sizes, manifest.training)
+    current = flatten(model.weights, names).astype(np.float64)
+    vector, moments = optimisers.step(current, total.vector / divisor, moments, manifest.training)
+    moved = vector.astype(np.float32)
     if not np.isfinite(moved).all():
         raise WireError("the sum of the updates left the range of float32; lower the task's learning rates.")
-    return Model(model.round + 1, unflatten(moved, model.weights, names))
+    memory = optimisers.remember(model.memory, sizes, moments)
+    return Model(model.round + 1, unflatten(moved, model.weights, names), memory)
 
 
 def share_present(manifest: Manifest, phase: Phase, parties: Sequence[PartyId]) -> float:

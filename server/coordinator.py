@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from federation.manifest import Manifest
 from federation.phases import phase_of
 from federation.signing import Identity
 from federation.workload import Phase, Vector, Weights, Workload, flatten
+from privacy.noise import RandomSource, os_source
+from server import optimisers
+from server.optimisers import Memory
 from server.settings import ServerFolder
 from server.store import ServerStore, open_store
 
@@ -68,14 +71,15 @@ class Model:
     weights: Weights
 
 
+    memory: Memory = field(default_factory=dict, repr=False)
 def to_bytes(model: Model) -> bytes:
     """The weights as safetensors, which is how they are stored and released."""
     return save({name: tensor.contiguous() for name, tensor in model.weights.items()})
 
 
-def from_bytes(round_number: int, data: bytes) -> Model:
-    """The inverse of `to_bytes`."""
-    return Model(round_number, load(data))
+def from_bytes(round_number: int, data: bytes, memory: bytes = b"") -> Model:
+    """The inverse of `to_bytes`; `memory` is what `optimisers.to_bytes` made."""
+    return Model(round_number, load(data), optimisers.from_bytes(memory))
 
 
 def to_wire(run: Run, model: Model, seed: int) -> tuple[bytes, str]:

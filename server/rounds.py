@@ -17,7 +17,7 @@ from federation.link import Link, Reply
 from federation.manifest import Member
 from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
 from federation.workload import Phase, trained_names, unflatten
-from server import cohort, release
+from server import cohort, optimisers, release
 from server.aggregation import Declined, Total, advance, check, fold, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
 from server.evaluation import evaluate
@@ -57,7 +57,7 @@ def first_or_latest(coordinator: Coordinator, link: Link, run: Run) -> Model:
         coordinator.store.commit_initial(run.digest, to_bytes(model))
         coordinator.store.close_attempt(run.digest, "initialise", attempt)
         return model
-    return from_bytes(latest.round, latest.data)
+    return from_bytes(latest.round, latest.data, latest.memory)
 
 
 def initialise(coordinator: Coordinator, link: Link, run: Run) -> tuple[Model, int]:
@@ -133,6 +133,7 @@ def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collecte
             round=moved.round,
             attempt=collected.question.attempt,
             model=to_bytes(moved),
+            memory=optimisers.to_bytes(moved.memory),
             parties=collected.parties,
             shrink=share_present(run.manifest, phase, collected.total.parties),
             seconds=collected.seconds,

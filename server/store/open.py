@@ -69,8 +69,11 @@ def without_password(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
-def migrate(connection: Connection) -> None:
-    """Run the migrations that are missing, in the caller's transaction; `StoreError` if the database is newer."""
+def migrate(connection: Connection, version: str = "head") -> None:
+    """Run the migrations up to `version` that are missing, in the caller's transaction.
+
+    `StoreError` if the database is newer than this program.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
     config = Config()
@@ -84,7 +87,7 @@ def migrate(connection: Connection) -> None:
     from alembic import command
 
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, version)
     except CommandError as error:
         raise StoreError(
             f"the database has version {found}, which this program (version {newest}) does not know; "

@@ -113,7 +113,8 @@ class PartyRound:
 class RoundRecord:
     """All that one committed round changes.
 
-    `model` are the new weights (safetensors), `shrink` is the share of the divisor that took part.
+    `model` are the new weights (safetensors), `memory` what the server's optimiser remembers (empty: nothing), `shrink`
+    is the share of the divisor that took part.
     """
 
     task: TaskDigest
@@ -124,15 +125,17 @@ class RoundRecord:
     shrink: float
     seconds: float
     heads: Mapping[PartyId, LedgerHead] = field(default_factory=dict)
+    memory: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """Weights after `round` rounds, as safetensors; `digest` is the SHA-256 of `data`."""
+    """Weights after `round` rounds, as safetensors; `digest` is the SHA-256 of `data`. `memory`: see `RoundRecord`."""
 
     round: int
     digest: str
     data: bytes = field(repr=False)
+    memory: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from federation.errors import StoreError
 from federation.ids import PartyId, TaskDigest
 from server.store.parties import Parties
 from server.store.records import Attempt, PartyRound, RoundRecord, RoundRow, StoredModel
-from server.store.tables import AttemptTable, ModelTable, PartyRoundTable, RoundTable, TaskTable
+from server.store.tables import AttemptTable, MemoryTable, ModelTable, PartyRoundTable, RoundTable, TaskTable
 
 OPEN, FAILED, COMMITTED = "open", "failed", "committed"
 ANSWERED = "answered"
@@ -111,7 +111,7 @@ class Rounds(Parties):
             return digest
 
     def commit_round(self, record: RoundRecord) -> str:
-        """One transaction: weights, round, what each party did, ledger heads, audit entry, attempt closed.
+        """One transaction: weights, the optimiser's memory, round, what each party did, heads, log, attempt closed.
 
         `StoreError`, and nothing changes, unless the round is the last one plus 1 and its attempt is open.
         Returns the digest of the new weights.
@@ -126,6 +126,7 @@ class Rounds(Parties):
             row = _round_row(record.task, record.round, record.attempt, digest, self.clock())
             answered = sorted(party.party for party in record.parties if party.outcome == ANSWERED)
             row.parties, row.shrink, row.seconds = json.dumps(answered), record.shrink, record.seconds
+            row.memory = _keep_memory(session, record)
             row.bytes_up = sum(party.bytes_up for party in record.parties)
             row.bytes_down = sum(party.bytes_down for party in record.parties)
             session.add(row)
@@ -135,11 +136,12 @@ class Rounds(Parties):
             return digest
 
     def latest_model(self, task: TaskDigest) -> StoredModel | None:
-        """The weights of the last committed round; None before the first weights."""
+        """The weights of the last committed round with the memory that goes with them; None before the first ones."""
         query = select(RoundTable).where(RoundTable.task == task).order_by(col(RoundTable.round).desc()).limit(1)
         with self.reading() as session:
             row = session.exec(query).first()
-        return None if row is None else StoredModel(row.round, row.model, self.model(row.model))
+            memory = _memory(session, row) if row else b""
+        return None if row is None else StoredModel(row.round, row.model, self.model(row.model), memory)
 
     def model(self, digest: str) -> bytes:
         """Weights by digest, or `StoreError`; what was changed in the database is found."""
@@ -227,6 +229,25 @@ def _add_model(session: Session, model: bytes) -> str:
     return digest
 
 
+def _keep_memory(session: Session, record: RoundRecord) -> str | None:
+    """Replace the optimiser's memory by the one of this round; its digest, for the round's row."""
+    if not record.memory:
+        return None
+    session.merge(MemoryTable(task=record.task, data=record.memory))
+    return hashlib.sha256(record.memory).hexdigest()
+
+
+def _memory(session: Session, row: RoundTable) -> bytes:
+    """The memory after the last round, or `StoreError` if it is not the one that was committed with it."""
+    if row.memory is None:
+        return b""
+    kept = session.get(MemoryTable, row.task)
+    if kept is None or hashlib.sha256(kept.data).hexdigest() != row.memory:
+        how = "missing" if kept is None else "damaged"
+        raise StoreError(f"what the optimiser remembers of round {row.round} is {how}; restore a backup.")
+    return kept.data
+
+
 def _round_row(task: TaskDigest, round: int, attempt: int | None, model: str, at: datetime) -> RoundTable:
     return RoundTable(
         task=task,
@@ -259,4 +280,4 @@ def _attempt(row: AttemptTable) -> Attempt:
 
 
 def _round(row: RoundTable) -> RoundRow:
-    return RoundRow(**row.model_dump(exclude={"task"}) | {"parties": tuple(json.loads(row.parties))})
+    return RoundRow(**row.model_dump(exclude={"task", "memory"}) | {"parties": tuple(json.loads(row.parties))})

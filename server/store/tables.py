@@ -115,6 +115,14 @@ class ModelTable(SQLModel, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
+class MemoryTable(SQLModel, table=True):
+    """What the server's optimiser remembers after a task's last committed round; `round.memory` has its SHA-256."""
+
+    __tablename__ = "optimiser_memory"
+    task: str = Field(primary_key=True, max_length=64, foreign_key="task.digest")
+    data: bytes = Field(sa_type=LargeBinary)
+
+
 class RoundTable(SQLModel, table=True):
     """Committed rounds; never changed."""
 
@@ -123,6 +131,7 @@ class RoundTable(SQLModel, table=True):
     round: int = Field(primary_key=True)
     attempt: int | None = Field(default=None)
     model: str = Field(max_length=64, foreign_key="model.digest")
+    memory: str | None = Field(default=None, max_length=64)
     parties: str = Field(sa_type=Text)
     shrink: float
     seconds: float

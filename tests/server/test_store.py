@@ -1,17 +1,20 @@
 """What the coordinator remembers, on every kind of database."""
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from federation import audit
 from federation.consent import Purpose
@@ -29,6 +32,8 @@ from server.store import (
     open_url,
     tables,
 )
+from server.store.database import connect
+from server.store.open import migrate
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CITY, HILL = PartyId("city"), PartyId("hill")
@@ -124,6 +129,68 @@ def test_a_committed_round_holds_everything_at_once(store: ServerStore, task: Ta
     assert [(item.party, item.code, item.round) for item in store.refusals(task)] == [(HILL, "paused", 1)]
     assert store.audit_entries()[-1].kind == "round"
     assert store.attempts_used(task, "train") == 1
+
+
+def remembering(task: TaskDigest, round: int, attempt: int) -> RoundRecord:
+    return replace(record(task, round, attempt), memory=b"memory %d" % round)
+
+
+def test_the_optimisers_memory_is_committed_with_its_round(store: ServerStore, task: TaskDigest) -> None:
+    store.commit_initial(task, b"first")
+    assert latest_memory(store, task) == b""
+    for round in (1, 2):
+        store.commit_round(remembering(task, round, begin(store, task, round)))
+        assert latest_memory(store, task) == b"memory %d" % round
+    with pytest.raises(StoreError, match="cannot follow round 2"):
+        store.commit_round(remembering(task, 2, begin(store, task, 2)))
+    assert latest_memory(store, task) == b"memory 2"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [("DELETE FROM optimiser_memory", "missing"), ("UPDATE optimiser_memory SET data = {}", "damaged")],
+)
+def test_a_memory_that_is_not_the_rounds_own_is_found(
+    store: ServerStore, task: TaskDigest, change: str, found: str
+) -> None:
+    store.commit_initial(task, b"first")
+    store.commit_round(remembering(task, 1, begin(store, task, 1)))
+    with store.transaction() as session:
+        connection = session.connection()
+        value = "CAST('memory 0' AS BLOB)" if connection.dialect.name == "sqlite" else "'memory 0'"
+        connection.exec_driver_sql(change.format(value))
+    with pytest.raises(StoreError, match=f"optimiser remembers of round 1 is {found}"):
+        store.latest_model(task)
+
+
+def latest_memory(store: ServerStore, task: TaskDigest) -> bytes:
+    latest = store.latest_model(task)
+    assert latest is not None
+    return latest.memory
+
+
+def test_a_database_of_the_first_version_keeps_its_rounds(url: str) -> None:
+    if url == "sqlite://":
+        pytest.skip("gone once it is closed")
+    engine = connect(url)
+    with engine.begin() as connection:
+        migrate(connection, "r0001")
+        for statement in A_ROUND_OF_THE_FIRST_VERSION:
+            connection.execute(text(statement), {"task": "a" * 64, "at": AT.replace(tzinfo=None), "data": b"first"})
+    engine.dispose()
+    with open_url(url) as store:
+        latest = store.latest_model(TaskDigest("a" * 64))
+        assert latest is not None
+        assert (latest.round, latest.data, latest.memory) == (0, b"first", b"")
+
+
+A_ROUND_OF_THE_FIRST_VERSION = (
+    "INSERT INTO task (digest, name, manifest_json, state, message, created_at) "
+    "VALUES (:task, 'pace', '{}', 'running', '', :at)",
+    f"INSERT INTO model (digest, data) VALUES ('{hashlib.sha256(b'first').hexdigest()}', :data)",
+    "INSERT INTO round (task, round, model, parties, shrink, seconds, bytes_up, bytes_down, committed_at) "
+    f"VALUES (:task, 0, '{hashlib.sha256(b'first').hexdigest()}', '[]', 1, 0, 0, 0, :at)",
+)
 
 
 @pytest.mark.parametrize("round", [0, 1, 3, -1])
