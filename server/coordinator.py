@@ -15,7 +15,6 @@ from federation.manifest import Manifest
 from federation.phases import phase_of
 from federation.signing import Identity
 from federation.workload import Phase, Vector, Weights, Workload, flatten
-from privacy.noise import RandomSource, os_source
 from server import optimisers
 from server.optimisers import Memory
 from server.settings import ServerFolder
@@ -65,13 +64,13 @@ def run_of(manifest: Manifest) -> Run:
 
 @dataclass(frozen=True)
 class Model:
-    """All weights after `round` rounds."""
+    """All weights after `round` rounds, with what the server's optimiser remembers for the next one."""
 
     round: int
     weights: Weights
-
-
     memory: Memory = field(default_factory=dict, repr=False)
+
+
 def to_bytes(model: Model) -> bytes:
     """The weights as safetensors, which is how they are stored and released."""
     return save({name: tensor.contiguous() for name, tensor in model.weights.items()})
