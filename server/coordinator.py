@@ -15,6 +15,7 @@ from federation.manifest import Manifest
 from federation.phases import phase_of
 from federation.signing import Identity
 from federation.workload import Phase, Vector, Weights, Workload, flatten
+from privacy.noise import RandomSource, os_source
 from server import optimisers
 from server.optimisers import Memory
 from server.settings import ServerFolder
@@ -30,10 +31,11 @@ class Coordinator:
     store: ServerStore
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
+    source: RandomSource
 
 
 def open_coordinator(path: Path) -> Coordinator:
-    """The coordinator in folder `path`, with the system's clock."""
+    """The coordinator in folder `path`, with the system's clock and the operating system's randomness."""
     folder = ServerFolder(path)
     return Coordinator(
         folder=folder,
@@ -41,6 +43,7 @@ def open_coordinator(path: Path) -> Coordinator:
         store=open_store(folder),
         clock=lambda: datetime.now(UTC),
         sleep=time.sleep,
+        source=os_source(),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,28 +84,33 @@ def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
     if forbidden:
         raise ManifestError(f"{path.name} sets {', '.join(forbidden)}, which the coordinator fills in; remove it.")
     try:
-        valid_days = _VALID_DAYS.validate_python(words.pop("valid_days", VALID_DAYS))
-        rounds = _ROUNDS.validate_python(words.get("rounds"))
-        workload, training = _workload(words.get("workload")), words.get("training")
-        training = _with_phases(workload, training) if isinstance(training, dict) else training
-        issued_at = store.clock().replace(microsecond=0)
-        filled = words | {
-            "workload": _pin(workload),
-            "training": training,
-            "cohort": _cohort(store, words.get("cohort")),
-            "privacy": _privacy(words.get("privacy"), _on_people(workload, training, rounds)),
-            "evaluation": _evaluation(words.get("evaluation"), rounds),
-            "coordinator": Identity.load(folder.identity_key).fingerprint,
-            "issued_at": issued_at,
-            "expires_at": issued_at + timedelta(days=valid_days),
-        }
-        manifest = Manifest.model_validate(filled)
-        phases.require_possible(workload, manifest)
-        return manifest
+        return contract(words, _cohort(store, words.get("cohort")), folder, store.clock())
     except ValidationError as error:
         raise ManifestError(f"{path.name}: {explain(error)}") from error
     except (TermsError, WorkloadError, EnrolmentError, ManifestError) as error:
         raise ManifestError(f"{path.name}: {error}") from error
+
+
+def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFolder, at: datetime) -> Manifest:
+    """The contract of a parsed file with this cohort, as the coordinator of `folder` would sign it at `at`."""
+    valid_days = _VALID_DAYS.validate_python(words.get("valid_days", VALID_DAYS))
+    rounds = _ROUNDS.validate_python(words.get("rounds"))
+    workload, training = _workload(words.get("workload")), words.get("training")
+    training = _with_phases(workload, training) if isinstance(training, dict) else training
+    issued_at = at.replace(microsecond=0)
+    filled = {key: value for key, value in words.items() if key != "valid_days"} | {
+        "workload": _pin(workload),
+        "training": training,
+        "cohort": cohort,
+        "privacy": _privacy(words.get("privacy"), _on_people(workload, training, rounds)),
+        "evaluation": _evaluation(words.get("evaluation"), rounds),
+        "coordinator": Identity.load(folder.identity_key).fingerprint,
+        "issued_at": issued_at,
+        "expires_at": issued_at + timedelta(days=valid_days),
+    }
+    manifest = Manifest.model_validate(filled)
+    phases.require_possible(workload, manifest)
+    return manifest
 
 
 def sign_task(folder: Path | ServerFolder, name: str) -> dict[str, str]:

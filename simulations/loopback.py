@@ -35,9 +35,13 @@ def corrupted(party: PartyId, blob: bytes) -> list[Reply]:
 
 @dataclass
 class Loopback:
-    """Implements `federation.link.Link` over nodes in this process; `asked` counts requests per party."""
+    """Implements `federation.link.Link` over nodes in this process; `asked` counts requests per party.
+
+    `answers` turns a node and a request into the node's answer.
+    """
 
     nodes: Mapping[PartyId, Node]
+    answers: Callable[[Node, bytes], bytes] = answer
     faults: dict[PartyId, Fault] = field(default_factory=dict)
     absent: set[PartyId] = field(default_factory=set)
     asked: dict[PartyId, int] = field(default_factory=dict)
@@ -53,4 +57,4 @@ class Loopback:
             if party in self.absent:
                 yield Reply(party, None, f"unreachable within {deadline_s:g} s")
                 continue
-            yield from self.faults.get(party, faithful)(party, answer(self.nodes[party], request))
+            yield from self.faults.get(party, faithful)(party, self.answers(self.nodes[party], request))

@@ -83,8 +83,8 @@ class Invented:
         turned = self.terms.rotation_deg or self.terms.gain or self.terms.drift
         if turned and (self.workload.schema.window is None or len(self.workload.schema.columns) != 6):
             raise UsageError(
-                f"rotation_deg, gain and drift turn the axes of a device; rows of {self.workload.name} have no six axes "
-                "over time. Leave them out."
+                f"rotation_deg, gain and drift turn the axes of a device; rows of {self.workload.name} have no six "
+                "axes over time. Leave them out."
             )
         if self.terms.label_skew is not None and not self.workload.schema.target.classes:
             raise UsageError(f"label_skew is about classes; {self.workload.name} predicts a number. Leave it out.")
@@ -145,7 +145,7 @@ class Invented:
 
 @dataclass(frozen=True)
 class HandRows:
-    """Rows of one party at one moment, a `clients.data.RowSource`; `hand` (int64) says who its person 1, 2, … is."""
+    """Rows of one party at one moment, a `clients.data.RowSource`; `hand` (int64) says who its person 0, 1, … is."""
 
     everybody: People
     hand: Indices
@@ -154,18 +154,18 @@ class HandRows:
     def people(self, workload: str, held_out: bool) -> BitMap:
         """Everybody who was dealt to the party; nobody is held out at a party."""
         del workload
-        return BitMap() if held_out else BitMap(range(1, len(self.hand) + 1))
+        return BitMap() if held_out else BitMap(range(len(self.hand)))
 
     def of(self, workload: str, held_out: bool, people: BitMap) -> Rows:
         """Their rows, `person` being the party's own numbers."""
         del workload, held_out
         numbers = np.array(people.to_array(), dtype=np.int64)
-        rows = self.everybody.rows(self.hand[numbers - 1], self.progress)
+        rows = self.everybody.rows(self.hand[numbers], self.progress)
         return Rows(rows.fields, torch.from_numpy(numbers)[rows.person])
 
 
 def _skewed(labels: Indices, count: int, alpha: float, dice: np.random.Generator) -> Indices:
-    """Places of `count` rows whose classes follow a Dirichlet draw (Hsu et al. 2019); rows repeat where they run out."""
+    """Places of `count` rows, classes after a Dirichlet draw (Hsu et al. 2019); rows repeat where they run out."""
     classes = np.unique(labels)
     wanted = dice.multinomial(count, dice.dirichlet(np.full(len(classes), alpha)))
     places = [np.resize(np.flatnonzero(labels == one), often) for one, often in zip(classes, wanted, strict=True)]
