@@ -9,7 +9,7 @@ import polars as pl
 from clients.data.columns import SECONDS, ColumnMap
 from clients.data.problems import Problems
 from clients.data.sources import Chunk
-from federation.schema import Column, RowSchema
+from federation.schema import RowSchema
 
 OUTSIDE_SHARE = 0.01
 """More than this share of a column outside its plausible range means wrong units, not a stray value."""
@@ -78,8 +78,9 @@ def check_chunk(chunk: Chunk, mapping: ColumnMap, schema: RowSchema, tally: Tall
     time = _seconds(chunk, mapping, problems)
     if sum(problems.counts.values()) > known:
         return None
-    x = np.stack(columns, axis=1)
-    outside = np.stack([_outside(x[:, i], column) for i, column in enumerate(schema.columns)], axis=1)
+    x = np.array(columns).reshape(len(columns), len(y)).T
+    low, high = np.array([[column.low, column.high] for column in schema.columns]).reshape(-1, 2).T
+    outside = (x < low) | (x > high)
     tally.add(x, outside)
     if schema.window is None:
         _note_outside(chunk, x, outside, schema, problems)
@@ -171,7 +172,7 @@ def _target(chunk: Chunk, mapping: ColumnMap, schema: RowSchema, problems: Probl
     """Class numbers or values as float64 (rows,)."""
     target = schema.target
     if target.classes:
-        return _classes(chunk, mapping, target.classes, problems)
+        return _classes(chunk, mapping, schema, problems)
     renamed = Chunk(chunk.frame.rename({"target": f"column {target.name}"}), chunk.first, 0.0)
     values = _numbers(renamed, f"column {target.name}", mapping, problems)
     if target.high > target.low:
@@ -180,24 +181,27 @@ def _target(chunk: Chunk, mapping: ColumnMap, schema: RowSchema, problems: Probl
     return values
 
 
-def _classes(chunk: Chunk, mapping: ColumnMap, classes: tuple[str, ...], problems: Problems) -> Floats:
-    """Labels by name, or by number where the mapping file names no classes."""
+def _classes(chunk: Chunk, mapping: ColumnMap, schema: RowSchema, problems: Problems) -> Floats:
+    """Labels by name, or by number where the mapping file names no classes; items of a catalogue by name only."""
+    classes = schema.target.classes
     labels = _as_text(chunk.frame["target"])
     numbers = {name: index for index, name in enumerate(classes)}
     if mapping.classes:
         numbers = {label: numbers[name] for label, name in mapping.classes.items()}
-    else:
+    elif not schema.history:
         numbers |= {str(index): index for index in range(len(classes))}
     found = labels.replace_strict(list(numbers), list(numbers.values()), default=-1, return_dtype=pl.Int64)
     unknown = (found == -1).fill_null(True)
     if unknown.any():
         example = repr(labels.filter(unknown)[0])
-        _note(chunk, f"label that is none of {', '.join(numbers)}", unknown.to_numpy(), problems, example)
+        _note(chunk, _unknown_label(schema, list(numbers)), unknown.to_numpy(), problems, example)
     return found.fill_null(-1).to_numpy().astype(np.float64)
 
 
-def _outside(values: Floats, column: Column) -> npt.NDArray[np.bool_]:
-    return np.asarray((values < column.low) | (values > column.high))
+def _unknown_label(schema: RowSchema, known: list[str]) -> str:
+    if schema.history:
+        return f"{schema.target.name} that is not one of the {len(known)} of the catalogue, such as {known[0]}"
+    return f"label that is none of {', '.join(known)}"
 
 
 def _note_outside(

@@ -42,7 +42,7 @@ class ColumnMap(BaseModel):
         """Column in the file by our name: the schema's columns, then person, target, recording and time."""
         wanted = {f"column {column.name}": self.columns.get(column.name, column.name) for column in schema.columns}
         roles = {"person": self.person, "target": self.target, "recording": self.recording}
-        if schema.window:
+        if schema.window or schema.history:
             roles["time"] = self.time
         return wanted | {role: name for role, name in roles.items() if name is not None}
 
@@ -70,6 +70,11 @@ def check_mapping(mapping: ColumnMap, schema: RowSchema) -> None:
         raise UsageError(
             f"this workload reads recordings at {schema.window.rate_hz:g} Hz: the mapping must say either "
             'time = "COLUMN" or rate_hz = NUMBER.'
+        )
+    if schema.history and (mapping.recording is not None or mapping.rate_hz is not None):
+        raise UsageError(
+            "this workload gathers all lines of a person into one history: the mapping must name neither recording nor "
+            "rate_hz. Delete them."
         )
 
 

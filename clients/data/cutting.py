@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,11 @@ RATE_SAMPLES = 20
 
 @dataclass(frozen=True)
 class Cut:
-    """Rows of the workload: `x` (rows, columns, samples) or (rows, columns), with owners and targets (rows,)."""
+    """Rows of the workload with their owners (rows,): `x` and `y` as the schema's `x_shape` and `y_shape` say."""
 
     person: Texts
     x: npt.NDArray[np.float32]
-    y: Floats
+    y: npt.NDArray[np.floating]
 
 
 @dataclass
@@ -35,6 +36,41 @@ class Recording:
     first: int
     rows: int = 0
     content: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+
+class Cutting(Protocol):
+    """One way of making rows of the blocks of one file; `short`, `spoiled` and `gaps` count what made none."""
+
+    recordings: list[Recording]
+    short: int
+    spoiled: int
+    gaps: int
+
+    def feed(self, block: Block) -> Iterator[Cut]:
+        """Rows that are known now that `block` was read."""
+
+    def finish(self) -> Iterator[Cut]:
+        """Rows that are known only at the end of the file."""
+
+
+@dataclass
+class Table:
+    """Rows of a table as they are; the whole file counts as one recording."""
+
+    recordings: list[Recording] = field(default_factory=lambda: [Recording("", "", 1)])
+    short: int = 0
+    spoiled: int = 0
+    gaps: int = 0
+
+    def feed(self, block: Block) -> Iterator[Cut]:
+        """The rows of `block`."""
+        self.recordings[0].rows += len(block)
+        self.recordings[0].content.update(np.ascontiguousarray(np.column_stack([block.x, block.y])).data)
+        yield Cut(block.person, block.x.astype(np.float32), block.y)
+
+    def finish(self) -> Iterator[Cut]:
+        """Nothing is left."""
+        yield from ()
 
 
 @dataclass
@@ -52,6 +88,7 @@ class Cutter:
     skip: int = 0
     recordings: list[Recording] = field(default_factory=list)
     seen: set[tuple[str, str]] = field(default_factory=set)
+    short: int = 0
     spoiled: int = 0
     gaps: int = 0
 
@@ -72,6 +109,10 @@ class Cutter:
             next_start, offset = _next_start(start + offset, end, self.window), 0
         keep = min(next_start, len(rows) - 1)
         self.carry, self.skip = _part(rows, keep, len(rows)), next_start - keep
+
+    def finish(self) -> Iterator[Cut]:
+        """Nothing: a window ends in the block that brings its last sample."""
+        yield from ()
 
     def _cut(self, rows: Block, start: int, end: int) -> Iterator[Cut]:
         samples, hop = self.window.samples, self.window.hop

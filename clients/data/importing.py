@@ -9,9 +9,10 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from clients import people
-from clients.data.checking import Block, Tally, check_chunk, check_units
+from clients.data.checking import Tally, check_chunk, check_units
 from clients.data.columns import ColumnMap, check_mapping
-from clients.data.cutting import Cut, Cutter, Recording, rate_problem
+from clients.data.cutting import Cut, Cutter, Cutting, Recording, Table, rate_problem
+from clients.data.histories import Gatherer
 from clients.data.problems import Problems
 from clients.data.shelf import Shelf, discard, keep, shelf
 from clients.data.sources import chunks, place_name
@@ -36,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What was imported. `spoiled` windows held implausible values; `short` recordings made no window."""
+    """What was imported. `spoiled` windows held implausible values; `short` recordings or histories made no row."""
 
     workload: str
     held_out: bool
@@ -96,8 +97,7 @@ def run_import(folder: NodeFolder, store: NodeStore, order: Order, advance: Call
 def _read(path: Path, order: Order, figures: _Figures, advance: Callable[[float], None]) -> Iterator[Cut]:
     """The rows of one file; raises `ImportRejected` with all its problems at the end."""
     schema, problems, tally = order.workload.schema, Problems(path), Tally()
-    cutter = Cutter(schema.window, bool(schema.target.classes), problems) if schema.window else None
-    table, empty = Recording("", "", 1), True
+    cutter, empty = _cutter(schema, problems), True
     for chunk in chunks(path, order.mapping.wanted(schema), order.mapping.separator):
         advance(chunk.read_bytes)
         empty = empty and not len(chunk.frame)
@@ -105,21 +105,22 @@ def _read(path: Path, order: Order, figures: _Figures, advance: Callable[[float]
         if block is None:
             continue
         figures.samples += len(block)
-        yield from cutter.feed(block) if cutter else _table(block, table)
+        yield from cutter.feed(block)
+    yield from cutter.finish()
     if empty:
         problems.about_the_file("it holds no rows, only column names")
     check_units(tally, schema, problems)
     problems.refuse()
-    _note_recordings(path, cutter.recordings if cutter else [table], schema, figures)
-    if cutter:
-        figures.spoiled, figures.gaps = figures.spoiled + cutter.spoiled, figures.gaps + cutter.gaps
+    _note_recordings(path, cutter.recordings, schema, figures)
+    figures.short += cutter.short
+    figures.spoiled, figures.gaps = figures.spoiled + cutter.spoiled, figures.gaps + cutter.gaps
 
 
-def _table(block: Block, table: Recording) -> Iterator[Cut]:
-    """Rows of a table as they are; the whole file counts as one recording."""
-    table.rows += len(block)
-    table.content.update(np.ascontiguousarray(np.column_stack([block.x, block.y])).data)
-    yield Cut(block.person, block.x.astype(np.float32), block.y)
+def _cutter(schema: RowSchema, problems: Problems) -> Cutting:
+    """How the rows of this schema are made."""
+    if schema.history:
+        return Gatherer(schema, problems)
+    return Cutter(schema.window, bool(schema.target.classes), problems) if schema.window else Table()
 
 
 def _note_recordings(path: Path, recordings: list[Recording], schema: RowSchema, figures: _Figures) -> None:
@@ -191,7 +192,9 @@ def _imported(
 
 
 def _nothing_left(order: Order, figures: _Figures) -> str:
-    window = order.workload.schema.window
+    history, window = order.workload.schema.history, order.workload.schema.window
+    if history:
+        return f"nobody has {history.least} different items ({figures.short} people have fewer); nothing was imported."
     seconds = window.samples / window.rate_hz if window else 0
     return (
         f"no window of {seconds:g} s could be cut from {figures.samples} samples "

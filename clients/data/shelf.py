@@ -58,9 +58,8 @@ class Shelf:
         """Write what is waiting as the next part."""
         if not self.waiting:
             return
-        kind = torch.int64 if self.schema.target.classes else torch.float32
         x = torch.from_numpy(np.ascontiguousarray(np.concatenate([cut.x for cut in self.waiting])))
-        y = torch.from_numpy(np.concatenate([cut.y for cut in self.waiting])).to(kind)
+        y = torch.from_numpy(np.concatenate([cut.y for cut in self.waiting])).to(self.schema.y_dtype)
         name = f"part-{self.parts:05d}.safetensors"
         self.digests[name] = _save({"x": x, "y": y}, self.path / name)
         self.parts, self.waiting, self.waiting_bytes = self.parts + 1, [], 0
@@ -178,7 +177,7 @@ def _nothing(workload_name: str) -> Rows:
     from federation import workloads
 
     schema = workloads.find(workload_name).schema
-    y = torch.zeros(0, dtype=torch.int64 if schema.target.classes else torch.float32)
+    y = torch.zeros(0, *schema.y_shape, dtype=schema.y_dtype)
     return Rows({"x": torch.zeros(0, *schema.x_shape), "y": y}, torch.zeros(0, dtype=torch.int64))
 
 

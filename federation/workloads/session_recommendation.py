@@ -14,6 +14,7 @@ from functools import cache
 
 import torch
 
+from federation.histories import gather
 from federation.schema import History, Rows, RowSchema, Target
 from federation.workload import Phase, Scores, Weights, Workload
 
@@ -113,6 +114,8 @@ REACH, PRIOR_ITEMS = 5.0, 1.0
 """Length of the step that derives a person, and how many items' worth of doubt slow it down."""
 
 TOP = 10
+SHORTEST, LONGEST = 8, 60
+"""Different items in the histories of synthetic people."""
 EXCLUDED = 1e4
 """Taken off the logits of items that the person knows: they are not candidates."""
 
@@ -219,18 +222,19 @@ def summary(sums: Scores) -> dict[str, float]:
 
 
 def invent(seed: int, people: int, rows_per_person: int) -> Rows:
-    """Synthetic people with a taste for some content, who take up 8 to 60 items by fame and taste."""
+    """Synthetic people with a taste for some content, who take up so many items by fame and taste, in any order."""
     source = torch.Generator().manual_seed(seed)
     taste = 0.4 * torch.randn(people, FEATURES, generator=source)
     owner = torch.arange(people).repeat_interleave(rows_per_person)
     liking = fame() + (taste @ content().T)[owner]
     luck = -torch.log(-torch.log(torch.rand(liking.shape, generator=source).clamp(1e-9, 1 - 1e-6)))
-    order = (liking + luck).argsort(dim=-1, descending=True).argsort(dim=-1)
-    items = (8 * 7.5 ** torch.rand(len(owner), 1, generator=source)).long()
-    last = (SCHEMA.history.newest * items).long().clamp(min=1) if SCHEMA.history else items
-    newest = torch.rand(order.shape, generator=source).masked_fill(order >= items, 2.0).argsort(-1).argsort(-1) < last
-    taken = (order < items).float()
-    return Rows({"x": taken * ~newest, "y": newest.float()}, owner)
+    taken = (liking + luck).topk(LONGEST).indices
+    items = (SHORTEST * (LONGEST / SHORTEST) ** torch.rand(len(owner), 1, generator=source)).long()
+    time = torch.rand(taken.shape, generator=source).masked_fill(torch.arange(LONGEST) >= items, torch.inf).argsort(-1)
+    line = torch.arange(LONGEST) < items
+    row = torch.arange(len(owner))[:, None].expand_as(line)[line]
+    rows = gather(row.numpy(), taken.gather(-1, time)[line].numpy(), SCHEMA)
+    return Rows({"x": torch.from_numpy(rows.x), "y": torch.from_numpy(rows.y)}, owner)
 
 
 WORKLOAD = Workload(
