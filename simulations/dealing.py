@@ -9,6 +9,9 @@ from federation.errors import UsageError
 from simulations.population import Indices, People
 from simulations.scenario import Scenario
 
+MOST_JUDGES = 2000
+"""More people would say little more about a model and cost memory; of a larger share held out, the rest train."""
+
 
 @dataclass(frozen=True)
 class Dealt:
@@ -36,7 +39,8 @@ def deal(scenario: Scenario, people: People, seed: int) -> Dealt:
 def _judges(scenario: Scenario, people: People, dice: np.random.Generator) -> Indices:
     named = scenario.data.held_out_groups
     if not named:
-        return np.sort(dice.choice(people.count, round(scenario.data.held_out * people.count), replace=False))
+        count = min(MOST_JUDGES, round(scenario.data.held_out * people.count))
+        return np.sort(dice.choice(people.count, count, replace=False))
     groups = np.array(people.groups())
     unknown = sorted(set(named) - set(groups))
     if unknown:

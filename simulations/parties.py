@@ -34,7 +34,7 @@ from privacy.noise import RandomSource
 from server import enrolment, tasks
 from server.coordinator import Coordinator, open_coordinator
 from server.settings import ServerSettings
-from server.store import TaskState
+from server.store import Task, TaskState
 from simulations.loopback import Loopback
 
 
@@ -85,8 +85,13 @@ def gather(path: Path, workload: str, cast: Sequence[Cast], policy: Policy, sour
 def agree(federation: Federation, toml: Path) -> str:
     """Write, sign, accept and launch the task in `toml`; its name."""
     coordinator = federation.coordinator
-    task = tasks.new_task(coordinator.store, coordinator.folder, toml)
-    tasks.sign_task(coordinator.folder, task.name)
+    return settle(federation, tasks.new_task(coordinator.store, coordinator.folder, toml))
+
+
+def settle(federation: Federation, task: Task) -> str:
+    """Sign, accept and launch a drafted task; its name."""
+    coordinator = federation.coordinator
+    tasks.sign(coordinator.store, coordinator.identity, task.name)
     at = coordinator.clock()
     for party, node in federation.nodes.items():
         if may(node.pinned.role, Step.SIGN_WORKLOAD):

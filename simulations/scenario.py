@@ -56,7 +56,7 @@ class Data(Part):
 
 
 class PartyTerms(Part):
-    """How people are dealt: `count` parties that take the `roles` in turn, and an algorithm provider beside them.
+    """How people are dealt: `count` parties that take the `roles` in turn; an algorithm provider stands beside them.
 
     `deal`: ``even`` (as many each), ``quantity`` (sizes from a Dirichlet distribution with `quantity_alpha`),
     ``by-label`` (people of like classes together), ``by-group`` (the data's own groups: states, federations).
@@ -66,7 +66,6 @@ class PartyTerms(Part):
     deal: Literal["even", "quantity", "by-label", "by-group"] = "even"
     quantity_alpha: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     roles: tuple[Role, ...] = (Role.DATA_PROVIDER, Role.SERVICE_PROVIDER, Role.TRAINER)
-    algorithm_provider: bool = True
 
     @field_validator("roles")
     @classmethod
@@ -108,6 +107,22 @@ class Faults(Part):
         return self
 
 
+class RayTerms(Part):
+    """For engine = "ray": what each party may take of the machines, and which cluster runs them.
+
+    `address`: of a Ray cluster that runs already (``auto``: as $RAY_ADDRESS says); without it one is started on this
+    machine with `cpus` processors (0: all of them) and ended with the run. `folder`: one that all machines of the
+    cluster see under the same path; without it, a temporary one of this machine.
+    """
+
+    address: Annotated[str, Field(pattern=r"^[\w.:/\[\]-]*$")] = ""
+    folder: Path | None = None
+    cpus: Annotated[int, Field(ge=0, le=4096)] = 0
+    num_cpus_per_party: Annotated[float, Field(gt=0, le=1024)] = 1.0
+    num_gpus_per_party: Annotated[float, Field(ge=0, le=64)] = 0.0
+    object_store_mb: Annotated[int, Field(ge=128, le=1_000_000)] = 512
+
+
 class Scenario(Part):
     """One scenario. `privacy` is the ``[privacy]`` table of a task file; its numbers are completed at the start."""
 
@@ -127,6 +142,7 @@ class Scenario(Part):
     exchange: Exchange = Exchange()
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     faults: Faults = Faults()
+    ray: RayTerms = RayTerms()
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

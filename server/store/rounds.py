@@ -157,6 +157,15 @@ class Rounds(Parties):
         with self.reading() as session:
             return [_round(row) for row in session.exec(query)]
 
+    def last_round(self, task: TaskDigest) -> RoundRow:
+        """The round that was committed last, or `StoreError` before the first weights."""
+        query = select(RoundTable).where(RoundTable.task == task).order_by(col(RoundTable.round).desc()).limit(1)
+        with self.reading() as session:
+            row = session.exec(query).first()
+            if row is None:
+                raise StoreError(f"task {task[:16]}… has no first weights yet.")
+            return _round(row)
+
     def record_party_round(self, task: TaskDigest, party: PartyRound) -> None:
         """Record what one party did outside of the attempts that this store numbers."""
         with self.transaction() as session:

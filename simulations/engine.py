@@ -1,0 +1,158 @@
+"""Runs a scenario once: the rounds of `server.rounds`, answered by the gates of `clients.rounds`."""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from clients.node import Node
+from clients.rounds import MAX_MODEL_BYTES, answer
+from federation import wire, workloads
+from federation.link import Link
+from federation.manifest import Manifest, PersonTerms
+from federation.workload import flatten
+from privacy import accounting
+from server.coordinator import Model, Run, run_of, vector_digest
+from server.rounds import first_or_latest, run_round
+from simulations import sources
+from simulations.dealing import Dealt, deal
+from simulations.founding import found
+from simulations.loopback import Loopback
+from simulations.outcome import Outcome, RoundOutcome
+from simulations.parties import Federation
+from simulations.population import HandRows, Indices, People
+from simulations.scenario import Scenario
+from simulations.seeded import STAMP, SeededSource
+from simulations.weather import Weather
+
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - stores of a simulation need not survive it
+MOST_PEOPLE_SCORED = 200
+"""Of a party, after the last round."""
+
+Watch = Callable[[RoundOutcome], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A founded federation with everything that judging it needs."""
+
+    scenario: Scenario
+    seed: int
+    federation: Federation
+    task: str
+    people: People
+    dealt: Dealt
+
+
+def run(scenario: Scenario, seed: int, watch: Watch) -> Outcome:
+    """One run of a scenario without a sweep; `watch` sees every round once it is committed.
+
+    Equal scenarios and seeds give equal weights, bit by bit, on one machine with one number of threads.
+    """
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="paceline-", dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None) as path:
+        stage = prepare(Path(path), scenario, seed)
+        link = Loopback(stage.federation.nodes, lambda node, blob: seated_answer(node, blob, seed, scenario.rounds))
+        outcome = play(stage, link, watch)
+    return replace(outcome, seconds=time.perf_counter() - began)
+
+
+def prepare(path: Path, scenario: Scenario, seed: int) -> Stage:
+    """People, parties and their contract, in folder `path`."""
+    people = sources.people(scenario.data, workloads.find(scenario.workload), seed)
+    dealt = deal(scenario, people, seed)
+    federation, task = found(path, scenario, dealt, people, seed)
+    return Stage(scenario, seed, federation, task, people, dealt)
+
+
+def seated_answer(node: Node, blob: bytes, seed: int, rounds: int) -> bytes:
+    """The answer of a node whose randomness and rows are those of this question, in whatever process it is asked."""
+    question, _ = wire.read_request(blob, node.pinned.coordinator_key, MAX_MODEL_BYTES)
+    source = SeededSource.of(seed, node.pinned.party, question.nonce)
+    rows = replace(node.rows, progress=question.round / rounds) if isinstance(node.rows, HandRows) else node.rows
+    return answer(replace(node, source=source, rows=rows), blob)
+
+
+def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
+    """All rounds of the stage's task over `inner`, and what they brought."""
+    coordinator, scenario = stage.federation.coordinator, stage.scenario
+    run = run_of(coordinator.store.task(stage.task).manifest())
+    link = Weather(inner, stage.federation.nodes, scenario, stage.seed, run)
+    model = first_or_latest(coordinator, link, run)
+    rounds: list[RoundOutcome] = []
+    while model.round < scenario.rounds:
+        before, began = (link.turn, link.nodes_s), time.perf_counter()
+        model = run_round(coordinator, link, run, model)
+        ended, nodes_s = time.perf_counter(), link.nodes_s - before[1]
+        scores = _scores(stage, run, model) if _due(scenario, model.round) else {}
+        now = time.perf_counter()
+        row = coordinator.store.last_round(run.digest)
+        rounds.append(
+            RoundOutcome(
+                round=row.round,
+                seconds=now - began,
+                bytes_up=row.bytes_up,
+                bytes_down=row.bytes_down,
+                epsilon=_epsilon(run.manifest, link.charged),
+                answered=len(row.parties),
+                attempts=link.turn - before[0],
+                scores=scores,
+                timing={"nodes": nodes_s, "coordinator": ended - began - nodes_s, "evaluate": now - ended},
+            )
+        )
+        watch(rounds[-1])
+    return _whole(stage, run, model, tuple(rounds))
+
+
+def _due(scenario: Scenario, round_number: int) -> bool:
+    return round_number % scenario.evaluate_every == 0 or round_number == scenario.rounds
+
+
+def _scores(stage: Stage, run: Run, model: Model) -> dict[str, float]:
+    """The workload's figures on the people who judge; none where nobody does."""
+    if not len(stage.dealt.judges):
+        return {}
+    rows = stage.people.rows(stage.dealt.judges, model.round / stage.scenario.rounds)
+    return run.workload.summary(run.workload.scores(model.weights, rows))
+
+
+def _epsilon(manifest: Manifest, charged: int) -> float:
+    """What the rounds so far cost a person, by RDP; 0 without differential privacy."""
+    if not isinstance(manifest.privacy, PersonTerms) or not charged:
+        return 0.0
+    return accounting.epsilon(manifest.privacy.person_cost(), charged, manifest.privacy.delta)
+
+
+def _whole(stage: Stage, run: Run, model: Model, rounds: tuple[RoundOutcome, ...]) -> Outcome:
+    return Outcome(
+        scenario=stage.scenario.model_dump(mode="json"),
+        point={},
+        seed=stage.seed,
+        headline=run.workload.headline,
+        higher_is_better=run.workload.higher_is_better,
+        rounds=rounds,
+        parties={name: _summary(stage, run, model, hand) for name, hand in stage.dealt.hands.items()},
+        people=_per_person(stage, run, model),
+        weights_sha256=vector_digest(flatten(model.weights, sorted(model.weights))),
+        stamp=STAMP,
+        seconds=0.0,
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _summary(stage: Stage, run: Run, model: Model, hand: Indices) -> dict[str, float]:
+    """The final model's figures on a party's own people, and how many there are."""
+    some = stage.people.rows(hand[:MOST_PEOPLE_SCORED], 1.0)
+    return {"people": float(len(hand)), **run.workload.summary(run.workload.scores(model.weights, some))}
+
+
+def _per_person(stage: Stage, run: Run, model: Model) -> tuple[float, ...]:
+    """The final model's headline for each person who judges."""
+    rows = stage.people.rows(stage.dealt.judges, 1.0)
+    workload, owners = run.workload, torch.unique(rows.person)
+    scores = (workload.scores(model.weights, rows.of(owner[None])) for owner in owners)
+    return tuple(workload.summary(one)[workload.headline] for one in scores)
