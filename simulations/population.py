@@ -86,8 +86,12 @@ class Invented:
                 f"rotation_deg, gain and drift turn the axes of a device; rows of {self.workload.name} have no six "
                 "axes over time. Leave them out."
             )
-        if self.terms.label_skew is not None and not self.workload.schema.target.classes:
-            raise UsageError(f"label_skew is about classes; {self.workload.name} predicts a number. Leave it out.")
+        schema = self.workload.schema
+        if self.terms.label_skew is not None and (schema.history or not schema.target.classes):
+            raise UsageError(
+                f"label_skew is about classes; {self.workload.name} predicts {'items' if schema.history else 'a number'}. "
+                "Leave it out."
+            )
 
     @property
     def count(self) -> int:
