@@ -88,10 +88,8 @@ class Invented:
             )
         schema = self.workload.schema
         if self.terms.label_skew is not None and (schema.history or not schema.target.classes):
-            raise UsageError(
-                f"label_skew is about classes; {self.workload.name} predicts {'items' if schema.history else 'a number'}. "
-                "Leave it out."
-            )
+            found = "items" if schema.history else "a number"
+            raise UsageError(f"label_skew is about classes; {self.workload.name} predicts {found}. Leave it out.")
 
     @property
     def count(self) -> int:

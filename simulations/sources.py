@@ -55,6 +55,15 @@ def lifters() -> Given:
     return Given(found.rows, [found.home[person] for person in torch.unique(found.rows.person).tolist()])
 
 
+def ratings() -> Given:
+    """660 people's film ratings as histories; each is a group."""
+    from simulations.ratings import history_rows
+    from simulations.ratings import ratings as read
+
+    rows = history_rows(read())
+    return Given(rows, [f"rater-{person:03d}" for person in torch.unique(rows.person).tolist()])
+
+
 def from_files(data: Data, workload: Workload) -> Given:
     """Rows of files that `paceline node import` can read, cut by the same code; a group is a person."""
     if data.mapping is None:
@@ -72,5 +81,6 @@ SOURCES: dict[str, tuple[tuple[str, ...], Loader]] = {
     "watch": (("exercise_recognition",), watch),
     "runners": (("running_pace",), runners),
     "lifters": (("lift_weight",), lifters),
+    "ratings": (("session_recommendation",), ratings),
 }
 """By name: the workloads that the rows fit, and how to read them."""
