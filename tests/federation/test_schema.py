@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from federation.errors import SchemaError
-from federation.schema import Column, Rows, RowSchema, Target, Window, check, concatenate
+from federation.schema import Column, History, Rows, RowSchema, Target, Window, check, concatenate
 
 COLUMNS = (Column("ax", "m/s^2", -80, 80), Column("ay", "m/s^2", -80, 80))
 WINDOWED = RowSchema(COLUMNS, Target("exercise", "", classes=("rest", "run")), Window(samples=4, hop=2, rate_hz=50))
@@ -75,3 +75,37 @@ def test_rows_of_people_and_their_concatenation():
     assert torch.equal(together.person, everybody.person)
     assert torch.equal(together.fields["y"], everybody.fields["y"])
     assert len(everybody.of(torch.tensor([], dtype=torch.int64))) == 0
+
+
+HISTORIES = RowSchema((), Target("item", "", classes=("a", "b", "c")), history=History(least=2, newest=0.2))
+
+
+def marks(*rows: list[float]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+def history(x: torch.Tensor, y: torch.Tensor) -> Rows:
+    return Rows({"x": x, "y": y}, torch.zeros(len(x), dtype=torch.int64))
+
+
+def test_a_history_has_a_mark_per_item():
+    assert (HISTORIES.x_shape, HISTORIES.y_shape, HISTORIES.y_dtype) == ((3,), (3,), torch.float32)
+    check(history(marks([1, 0, 1], [0, 1, 0]), marks([0, 1, 0], [1, 0, 0])), HISTORIES)
+    check(history(torch.zeros(0, 3), torch.zeros(0, 3)), HISTORIES)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "text"),
+    [
+        (marks([1, 0, 0]), torch.tensor([1]), r"y is torch.int64 \(\); expected float32 \(3,\) per row"),
+        (marks([1, 0]), marks([0, 1]), r"expected float32 \(3,\) per row"),
+        (marks([2, 0, 0]), marks([0, 1, 0]), "must hold zeros and ones"),
+        (marks([1, 0, 0]), marks([0, 0.5, 0]), "must hold zeros and ones"),
+        (marks([1, 1, 0]), marks([0, 1, 0]), "both in x"),
+        (marks([0, 0, 0]), marks([0, 1, 0]), "marks no item in x or none in y"),
+        (marks([1, 0, 0]), marks([0, 0, 0]), "marks no item in x or none in y"),
+    ],
+)
+def test_a_history_that_does_not_fit_is_an_error(x, y, text):
+    with pytest.raises(SchemaError, match=text):
+        check(history(x, y), HISTORIES)
