@@ -9,7 +9,8 @@ import rfc8785
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from federation.errors import UsageError
-from federation.manifest import PRINTABLE, SLUG, Part, TrainingTerms, explain
+from federation.manifest import PRINTABLE, SLUG, Part, TrainingTerms
+from federation.misfits import misfits
 from federation.roles import Role, Step, may
 
 FORMAT = "paceline-scenario-1"
@@ -203,7 +204,7 @@ def read_words(words: dict[str, Any]) -> Scenario:
     try:
         return Scenario.model_validate(words)
     except ValidationError as error:
-        raise UsageError(explain(error, "scenario")) from error
+        raise UsageError("this is not a valid scenario:\n  " + "\n  ".join(misfits(error, Scenario))) from error
 
 
 def _put(words: dict[str, Any], key: str, value: Any) -> None:
