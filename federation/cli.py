@@ -28,6 +28,7 @@ SUMMARIES = {
     "release": "List, show, verify and export finished models.",
     "workload": "List installed workloads and check one against the contract.",
     "demo": "Run a whole federation on this machine, on real recordings.",
+    "simulate": "Run whole federations in one process, from a scenario; compare what came out.",
 }
 """One line per command, so that ``paceline --help`` imports none of them; the order is that of the help page."""
 
@@ -82,7 +83,7 @@ def _unforeseen(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in OURS:
         return _fail(
             f"this command needs the package {error.name}, which is not installed. Install the extra of your role: "
-            "pip install 'paceline[node]', 'paceline[coordinator]' or 'paceline[demo]'.",
+            "pip install 'paceline[node]', 'paceline[coordinator]', 'paceline[simulations]' or 'paceline[demo]'.",
             EXIT_FAILED,
         )
     if isinstance(error, OSError):

@@ -1,0 +1,88 @@
+"""The folder of one scenario: the scenario itself, a file for every finished run, the report."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from federation.errors import UsageError
+from simulations import records
+from simulations.outcome import Outcome
+from simulations.scenario import Scenario, read
+from simulations.sweep.plan import Job
+
+SCENARIO, RUNS = "scenario.toml", "runs"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the results of one scenario lie."""
+
+    path: Path
+
+    def file(self, job: Job) -> Path:
+        """The result of `job`."""
+        return self.path / RUNS / f"{job.digest}.json"
+
+    def finished(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of `jobs` whose result is here."""
+        return [job for job in jobs if self.file(job).is_file()]
+
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The results of `jobs`, of those that are here."""
+        return [records.load(self.file(job).read_bytes(), str(self.file(job))) for job in self.finished(jobs)]
+
+    def keep(self, job: Job, outcome: Outcome) -> None:
+        """Write a result; whoever looks sees all of it or nothing."""
+        _write(self.file(job), records.dump(outcome))
+
+
+def claim(path: Path, scenario: Scenario, jobs: Sequence[Job], resume: bool) -> Folder:
+    """Take `path` for `scenario`. `UsageError` where it holds something else, or results while `resume` is false."""
+    folder = Folder(path)
+    saved = path / SCENARIO
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; name a folder with --out.")
+    if saved.is_file():
+        _require_same(folder, scenario)
+    elif path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"{path} holds something that no simulation wrote; name an empty folder with --out.")
+    done = len(folder.finished(jobs))
+    if done and not resume:
+        raise UsageError(
+            f"{path} holds {done} of {len(jobs)} results of this scenario. Keep them and go on with --resume, "
+            "or name another folder with --out."
+        )
+    try:
+        (path / RUNS).mkdir(parents=True, exist_ok=True)
+        _write(saved, written(scenario))
+    except OSError as error:
+        raise UsageError(
+            f"nothing can be written to {path} ({error.strerror}); name another folder with --out."
+        ) from error
+    return folder
+
+
+def written(scenario: Scenario) -> str:
+    """The scenario as a file that reads as the same scenario."""
+    return tomli_w.dumps(scenario.model_dump(mode="json", exclude_unset=True, exclude_none=True))
+
+
+def _require_same(folder: Folder, scenario: Scenario) -> None:
+    held = read(folder.path / SCENARIO)
+    if held.digest() != scenario.digest():
+        raise UsageError(
+            f"{folder.path} holds the results of another scenario ({held.name}: {held.title}). "
+            "Name another folder with --out, or remove it."
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

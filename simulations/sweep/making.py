@@ -1,0 +1,16 @@
+"""One run from start to file, in whatever process it is made."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from simulations.outcome import RoundOutcome
+from simulations.sweep.folder import Folder
+from simulations.sweep.plan import Job
+
+
+def make(folder: Folder, job: Job, watch: Callable[[RoundOutcome], None]) -> None:
+    """Run `job` and keep what it brought."""
+    from simulations import engine
+
+    outcome = engine.run(job.scenario, job.seed, watch)
+    folder.keep(job, replace(outcome, point=job.point))

@@ -1,0 +1,60 @@
+"""One process that makes runs (``python -m``): reads a job per line, writes what happens as lines of JSON."""
+
+import json
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from federation.errors import PacelineError
+from simulations import records
+from simulations.outcome import RoundOutcome
+from simulations.scenario import read_words
+from simulations.sweep.folder import Folder
+from simulations.sweep.making import make
+from simulations.sweep.plan import Job
+
+
+def serve(requests: IO[str], replies: IO[str]) -> None:
+    """Make the run of each line until there are no more; a run that fails is answered with its reason."""
+    for line in requests:
+        words = json.loads(line)
+        job = Job(read_words(words["scenario"]), words["point"], words["seed"])
+        try:
+            make(Folder(Path(words["folder"])), job, partial(_round, replies))
+            _say(replies, {"done": True})
+        except PacelineError as error:
+            _say(replies, {"failed": str(error)})
+        except Exception as error:
+            traceback.print_exception(error)
+            _say(replies, {"failed": f"{type(error).__name__}: {error}"})
+
+
+def ask(folder: Folder, job: Job) -> str:
+    """The line that asks a worker for `job`."""
+    scenario = job.scenario.model_dump(mode="json", exclude_unset=True)
+    words = {"folder": str(folder.path), "scenario": scenario, "point": job.point, "seed": job.seed}
+    return json.dumps(words) + "\n"
+
+
+def _round(replies: IO[str], done: RoundOutcome) -> None:
+    _say(replies, {"round": records.dump(done)})
+
+
+def _say(replies: IO[str], words: dict[str, Any]) -> None:
+    replies.write(json.dumps(words) + "\n")
+    replies.flush()
+
+
+def main() -> None:
+    """One thread: the others of the machine belong to the workers beside this one."""
+    import torch
+
+    torch.set_num_threads(1)
+    replies, sys.stdout = sys.stdout, sys.stderr
+    serve(sys.stdin, replies)
+
+
+if __name__ == "__main__":
+    main()
