@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from clients.permissions import ConsentIndex
 from clients.statements import ConsentStatement, Judge
-from clients.store import ConsentEvent, NodeStore, audit_log, consent_log, registry
+from clients.store import ConsentEvent, NodeStore, audit_log, consent_log, registry, variates
 from clients.store.database import Transaction
 from clients.store.moments import FOREVER, to_micros
 from federation.consent import AGE_OF_CONSENT_YEARS, PERMITTING, ConsentState, Purpose
@@ -164,6 +164,9 @@ def _ended(person: PersonNumber, purposes: Iterable[Purpose], state: ConsentStat
 def _write(store: NodeStore, tx: Transaction, rows: Sequence[Row]) -> None:
     now = to_micros(store.clock())
     consent_log.append(tx, [{**row, "recorded_at": now} for row in rows])
+    for purpose in {row["purpose"] for row in rows if not row["counts_until"]}:
+        ended = BitMap(row["person"] for row in rows if row["purpose"] == purpose and not row["counts_until"])
+        variates.forget_people(tx, ended, Purpose(purpose))
     if rows:
         sequence, chained = consent_log.last(tx)
         audit_log.append(tx, "consent", {"events": len(rows), "last": sequence, "hash": chained}, now)

@@ -8,7 +8,7 @@ Bounded → Private → bytes. `verify` and `admit` are here, `eligible` to `noi
 import hashlib
 from datetime import datetime, timedelta
 
-from clients import algorithm_provider, consent
+from clients import algorithm_provider, consent, scaffold
 from clients.node import Agreed, Node, Question, open_node
 from clients.policy import admit
 from clients.replies import common, record, refuse, refuse_unreadable
@@ -22,7 +22,7 @@ from federation.manifest import Manifest, PublishedScores, parse
 from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest, TrainRequest
 from federation.phases import phase_of
 from federation.roles import Role, Step, training_step
-from federation.workload import Weights, Workload, flatten, unflatten
+from federation.workload import Vector, Weights, Workload, flatten, trained_names, unflatten
 
 __all__ = ["Node", "answer", "open_node"]
 
@@ -149,24 +149,30 @@ def _take_step(node: Node, agreed: Agreed) -> bytes:
     question = agreed.question
     if isinstance(question, InitialiseRequest):
         return _initialise(node, agreed)
-    weights = _weights(agreed)
+    weights, variate = _received(agreed)
     if isinstance(question, EvaluateRequest):
         return evaluate(node, agreed, weights)
+    control = scaffold.recall(node, agreed, question, variate) if variate is not None else None
     if training_step(node.pinned.role) is Step.TRAIN_ON_PUBLIC:
-        return train_on_public(node, agreed, question, weights)
-    return train_on_people(node, agreed, question, weights)
+        return train_on_public(node, agreed, question, weights, control)
+    return train_on_people(node, agreed, question, weights, control)
 
 
-def _weights(agreed: Agreed) -> Weights:
-    """The round's weights, checked against the digest that every party was told."""
+def _received(agreed: Agreed) -> tuple[Weights, Vector | None]:
+    """The round's weights, checked against the digest that every party was told; and the variate behind them.
+
+    Only a question to train under SCAFFOLD brings a control variate, (trained parameters,).
+    """
     like = agreed.workload.initial(agreed.manifest.training.seed)
-    names = sorted(like)
-    size = sum(like[name].numel() for name in names)
-    question = agreed.question
-    vector = codecs.find(agreed.manifest.exchange.down).decode(agreed.payload, size, shared_seed(question.nonce))
+    names, question = sorted(like), agreed.question
+    size = behind = sum(like[name].numel() for name in names)
+    if isinstance(question, TrainRequest) and agreed.manifest.training.scaffold:
+        trained = trained_names(like, agreed.workload.phase(question.phase), agreed.manifest.training.trains)
+        behind += sum(like[name].numel() for name in trained)
+    vector = codecs.find(agreed.manifest.exchange.down).decode(agreed.payload, behind, shared_seed(question.nonce))
     if hashlib.sha256(vector.astype("<f4").tobytes()).hexdigest() != question.model:
         raise WireError("the model that came is not the one whose digest was signed.")
-    return unflatten(vector, like, names)
+    return unflatten(vector[:size], like, names), vector[size:] if behind > size else None
 
 
 def _initialise(node: Node, agreed: Agreed) -> bytes:

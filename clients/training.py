@@ -90,21 +90,29 @@ def party_update(  # noqa: PLR0913, PLR0917 - same arguments as `person_updates`
     rows: Rows,
     training: TrainingTerms,
     seed: int,
+    correction: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Classic federated averaging without privacy: `local_epochs` of SGD over the party's rows, (parameters,).
 
-    Equal seeds give equal updates. No rows: no change.
+    Equal seeds give equal updates. No rows: no change. `correction` (parameters,) is added to every slope.
     """
     _require_sendable(workload, phase, names)
     order, local = torch.Generator().manual_seed(seed), dict(weights)
     start = {name: weights[name].detach() for name in names}
+    shared = {} if correction is None else _as_weights(correction, start)
     for epoch in range(training.local_epochs):
         shuffled = torch.randperm(len(rows), generator=order)
         for first in range(0, len(rows), training.batch_rows):
             batch = shuffled[first : first + training.batch_rows]
             draw = (seed + 1_000_003 * (epoch * len(rows) + first)) % 2**31
             local = _step(phase, local, start, rows.take(batch).fields, training, draw)
+            local |= {name: local[name] - training.learning_rate * part for name, part in shared.items()}
     return _difference(local, weights, names)
+
+
+def party_steps(rows: int, training: TrainingTerms) -> int:
+    """How many steps `party_update` takes over so many rows."""
+    return training.local_epochs * -(-rows // training.batch_rows)
 
 
 def picked(person: Indices, rows_per_person: int, seed: int) -> tuple[Indices, Indices, npt.NDArray[np.bool_]]:
@@ -240,6 +248,13 @@ def _step(
         pull = training.proximal * (own - before) if training.proximal else 0.0
         stepped[name] = own - training.learning_rate * (slope + pull)
     return stepped
+
+
+def _as_weights(vector: torch.Tensor, like: Weights) -> dict[str, torch.Tensor]:
+    """`vector` (parameters,), names in sorted order, in the shapes of `like`."""
+    names = sorted(like)
+    parts = torch.split(vector, [like[name].numel() for name in names])
+    return {name: part.view_as(like[name]).to(like[name]) for name, part in zip(names, parts, strict=True)}
 
 
 def _difference(local: Weights, weights: Weights, names: Sequence[str]) -> torch.Tensor:

@@ -4,11 +4,12 @@ import numpy as np
 import torch
 from pyroaring import BitMap
 
-from clients import algorithm_provider, budget, consent, training
+from clients import algorithm_provider, budget, consent, scaffold, training
 from clients.data.rows import as_tensor
 from clients.node import Agreed, Node, Question
 from clients.policy import unprotected
 from clients.replies import common, record
+from clients.scaffold import Control
 from clients.sendable import Sendable, encode, public, shared_seed
 from federation.errors import Refusal, Refused
 from federation.ids import TaskDigest
@@ -25,7 +26,9 @@ NO_SNAPSHOT = "0" * 64
 """What stands for a consent snapshot where nobody's rows were read."""
 
 
-def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:
+def train_on_people(
+    node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, control: Control | None
+) -> bytes:
     """Gates *eligible* to *record*: budget is spent on disk before the first row is trained on."""
     manifest, terms = agreed.manifest, agreed.manifest.privacy
     if not agreed.workload.phase(question.phase).reads_people:
@@ -47,29 +50,32 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
         weight = 0
     else:
         rows = node.rows.of(agreed.workload.name, False, people)
-        sendable, summed, weight = _unprotected_update(node, agreed, question, weights, rows), people, len(rows)
+        sendable, summed, weight = _unprotected_update(node, agreed, weights, rows, control), people, len(rows)
     _nobody_withdrew(node, manifest, summed)
-    header = UpdateAnswer(**common(node, question), weight=weight, snapshot=snapshot.digest)
+    header = UpdateAnswer(
+        **common(node, question), weight=weight, snapshot=snapshot.digest, variate=control.round if control else None
+    )
     used = still_permitted(node, manifest, people)  # whoever withdrew before the sum is not in it
-    return record(node, agreed, header, encode(sendable, manifest.exchange.up, question.nonce), used)
+    return _record(node, agreed, header, sendable, used, control)
 
 
-def train_on_public(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights) -> bytes:
+def train_on_public(
+    node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, control: Control | None
+) -> bytes:
     """An update from synthetic rows, charged to nobody: beside people's updates at most `public_weight` people's
     influence; where nobody's rows are read, as it is, for there it overrules nobody.
     """
     training_terms, terms = agreed.manifest.training, agreed.manifest.privacy
     phase = agreed.workload.phase(question.phase)
-    names = trained_names(weights, phase, training_terms.trains)
     rows = algorithm_provider.public_rows(agreed.workload, training_terms)
-    seed = shared_seed(question.nonce) >> 33
-    update = training.party_update(agreed.workload, phase, weights, names, rows, training_terms, seed)
+    update = scaffold.update(agreed, weights, rows, shared_seed(question.nonce) >> 33, control)
     if isinstance(terms, PersonTerms) and phase.reads_people:
         sendable = public(update, training_terms.public_weight, terms.clip)
     else:
         sendable = public(update, 1.0, float("inf"))
-    header = UpdateAnswer(**common(node, question), weight=0, snapshot=NO_SNAPSHOT)
-    return record(node, agreed, header, encode(sendable, agreed.manifest.exchange.up, question.nonce), None)
+    variate = control.round if control else None
+    header = UpdateAnswer(**common(node, question), weight=0, snapshot=NO_SNAPSHOT, variate=variate)
+    return _record(node, agreed, header, sendable, None, control)
 
 
 def who_can_pay(node: Node, people: BitMap, cost: SampledGaussian) -> BitMap:
@@ -137,13 +143,21 @@ def _sampled(node: Node, workload: str, terms: PersonTerms, people: BitMap) -> t
     return units.of(torch.from_numpy(sample(units.person.numpy(), terms.sampling_rate, node.source))), rows.person
 
 
-def _unprotected_update(node: Node, agreed: Agreed, question: TrainRequest, weights: Weights, rows: Rows) -> Sendable:
-    """A plain FedAvg update; exists only where the node's policy waives privacy for this very task."""
-    phase = agreed.workload.phase(question.phase)
-    names = trained_names(weights, phase, agreed.manifest.training.trains)
-    seed = _private_seed(node.source)
-    update = training.party_update(agreed.workload, phase, weights, names, rows, agreed.manifest.training, seed)
+def _unprotected_update(node: Node, agreed: Agreed, weights: Weights, rows: Rows, control: Control | None) -> Sendable:
+    """A plain party's update; exists only where the node's policy waives privacy for this very task."""
+    update = scaffold.update(agreed, weights, rows, _private_seed(node.source), control)
     return unprotected(update.cpu().numpy(), agreed.admission.waiver)
+
+
+def _record(
+    node: Node, agreed: Agreed, header: UpdateAnswer, sendable: Sendable, people: BitMap | None, control: Control | None
+) -> bytes:
+    """Gates *encode* and *record*; under SCAFFOLD the party's new variate is kept in the same transaction."""
+    payload = encode(sendable, agreed.manifest.exchange.up, header.nonce)
+    with node.store.transaction():
+        if control is not None:
+            scaffold.keep(node, agreed, control, payload, people or BitMap())
+        return record(node, agreed, header, payload, people)
 
 
 def _private_seed(source: RandomSource) -> int:

@@ -110,6 +110,9 @@ class TrainingTerms(Part):
     The mean update moves the model by `server_learning_rate` as it is (``sgd``: FedAvg), or by FedAdam or FedYogi with
     `server_beta1`, `server_beta2` and `server_tau` (`server.optimisers`).
 
+    `scaffold` corrects each party's steps by control variates (Karimireddy et al. 2020, Algorithm 1, option II): a
+    second vector that travels in both directions, for tasks without privacy terms only.
+
     `phases` names the workload's phases in the order in which rounds train them, over and over (`federation.phases`);
     one that stands there twice comes twice as often. Empty: the workload has one phase.
     """
@@ -127,10 +130,27 @@ class TrainingTerms(Part):
     server_beta1: float = later(0.9, ge=0, lt=1)
     server_beta2: float = later(0.99, ge=0, lt=1)
     server_tau: float = later(1e-3, gt=0, le=1e6)
+    scaffold: bool = later(False)
     public_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     public_people: Annotated[int, Field(ge=0, le=100_000)] = 0
     pretrain_epochs: Annotated[int, Field(ge=0, le=1000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @property
+    def vectors(self) -> int:
+        """How many numbers travel per trained parameter: two under SCAFFOLD, whose variates have its shape."""
+        return 2 if self.scaffold else 1
+
+    @model_validator(mode="after")
+    def _one_answer_to_drift(self) -> Self:
+        if self.scaffold and self.proximal:
+            raise ValueError(
+                "scaffold and proximal both hold local steps back, and a control variate would count the pull as a "
+                "slope of the rows. Write proximal = 0 or scaffold = false"
+            )
+        if self.scaffold and self.phases:
+            raise ValueError("scaffold corrects tasks of one phase; write scaffold = false, or name no phases")
+        return self
 
     @model_validator(mode="after")
     def _pull_does_not_overshoot(self) -> Self:
@@ -238,6 +258,11 @@ class Manifest(Part):
             raise ValueError("nobody contributes: no party declares people and public_weight is 0")
         if isinstance(self.privacy, PersonTerms) and self.max_attempts < self.rounds and not self.training.phases:
             raise ValueError(f"{self.rounds} rounds need at least as many attempts, not {self.privacy.max_attempts}")
+        if self.training.scaffold and (self.exchange.secure or isinstance(self.privacy, PersonTerms)):
+            raise ValueError(
+                "scaffold releases a second vector of each party, its control variate, which neither the privacy terms "
+                'nor secure aggregation cover. Write scaffold = false, or unit = "none" and secure = false'
+            )
         if self.answer_after_s >= self.round_deadline_s:
             raise ValueError("answer_after_s must be below round_deadline_s")
         return self

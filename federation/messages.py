@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from federation.errors import Refusal
 from federation.ids import LedgerHead, PartyId, TaskDigest
-from federation.manifest import HEX64, SLUG
+from federation.manifest import HEX64, SLUG, later
 
 DigestField = Annotated[str, Field(pattern=HEX64)]
 TaskDigestField = Annotated[TaskDigest, Field(pattern=HEX64)]
@@ -45,10 +45,15 @@ class InitialiseRequest(Request):
 
 
 class TrainRequest(Request):
-    """Ask for an update of `phase`. The same (task, attempt) is the same question; attempts count over the task."""
+    """Ask for an update of `phase`. The same (task, attempt) is the same question; attempts count over the task.
+
+    `variates`: under SCAFFOLD the round whose control variate of each party is counted in the coordinator's own, which
+    then follows the model in the payload (and in `model`).
+    """
 
     kind: Literal["train"] = "train"
     phase: Annotated[str, Field(min_length=1, max_length=40)]
+    variates: dict[Party, Count] | None = later(None)
 
 
 class EvaluateRequest(Request):
@@ -79,11 +84,14 @@ class UpdateAnswer(Answer):
 
     `weight`: 0 under privacy terms (the divisor is public); the number of rows only where the node waived privacy.
     `snapshot`: Merkle-style commitment to the consent snapshot that permitted it; says nothing about who.
+    `variate`: under SCAFFOLD, where the change of the control variate follows the update in the payload, the round that
+    left the variate which changed; None for a party that starts at zero.
     """
 
     kind: Literal["update"] = "update"
     weight: Count
     snapshot: DigestField
+    variate: Count | None = later(None)
 
 
 class ScoresAnswer(Answer):

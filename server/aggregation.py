@@ -13,8 +13,10 @@ from federation.manifest import Manifest, PersonTerms
 from federation.messages import RefusalAnswer, TrainRequest, UpdateAnswer
 from federation.roles import Role
 from federation.workload import Phase, Vector, flatten, unflatten
-from server import optimisers
+from server import optimisers, scaffold
 from server.coordinator import Model, Run
+from server.memory import Memory
+from server.scaffold import Control
 
 MAX_ROWS = 10**9
 _SEAL = object()
@@ -33,6 +35,7 @@ class Checked:
     """An update whose signature, question, size and numbers hold; made only by `check`.
 
     The coordinator cannot prove from bytes that a node clipped and noised: that is the node's own promise.
+    `continues`: under SCAFFOLD, whether the party still has the variate that the coordinator counts.
     """
 
     party: PartyId
@@ -40,6 +43,7 @@ class Checked:
     weight: float
     snapshot: str
     ledger_head: LedgerHead
+    continues: bool
     _seal: object = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -49,15 +53,19 @@ class Checked:
 
 @dataclass(frozen=True)
 class Total:
-    """The sum of the updates that came; `vector` is one float64 buffer that `fold` adds to in place."""
+    """The sum of the updates that came; `vector` is one float64 buffer that `fold` adds to in place.
+
+    Under SCAFFOLD the changes of the control variates stand behind the updates; `continues` if all parties do.
+    """
 
     vector: npt.NDArray[np.float64] = field(repr=False)
     weight: float = 0.0
     parties: tuple[PartyId, ...] = ()
+    continues: bool = True
 
     @property
     def size(self) -> int:
-        """How many parameters are trained."""
+        """How many numbers an update has."""
         return len(self.vector)
 
 
@@ -79,7 +87,8 @@ def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms:
         raise WireError("the answer is to another question.")
     vector = codec.decode(payload, size, int(request.nonce[:16], 16))
     weight = _weight(run.manifest, run.workload.phase(request.phase), party, answer)
-    return Checked(party, vector, weight, answer.snapshot, answer.ledger_head, _SEAL)
+    continues = answer.variate == (request.variates or {}).get(party)
+    return Checked(party, vector, weight, answer.snapshot, answer.ledger_head, continues, _SEAL)
 
 
 def fold(total: Total, checked: Checked) -> Total:
@@ -87,7 +96,8 @@ def fold(total: Total, checked: Checked) -> Total:
     if checked.party in total.parties:
         raise WireError(f"{checked.party} answered twice; the second answer was not used.")
     np.add(total.vector, checked.vector * np.float64(checked.weight), out=total.vector)
-    return Total(total.vector, total.weight + checked.weight, (*total.parties, checked.party))
+    parties, continues = (*total.parties, checked.party), total.continues and checked.continues
+    return Total(total.vector, total.weight + checked.weight, parties, continues)
 
 
 def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest, phase: Phase) -> Model:
@@ -98,14 +108,26 @@ def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest
     """
     divisor = phases.divisor(manifest, phase) if isinstance(manifest.privacy, PersonTerms) else total.weight
     sizes = {name: model.weights[name].numel() for name in names}
-    moments = optimisers.recall(model.memory, sizes, manifest.training)
+    moments = optimisers.recall(model.memory.moments, sizes, manifest.training)
     current = flatten(model.weights, names).astype(np.float64)
-    vector, moments = optimisers.step(current, total.vector / divisor, moments, manifest.training)
+    vector, moments = optimisers.step(current, total.vector[: len(current)] / divisor, moments, manifest.training)
     moved = vector.astype(np.float32)
     if not np.isfinite(moved).all():
         raise WireError("the sum of the updates left the range of float32; lower the task's learning rates.")
-    memory = optimisers.remember(model.memory, sizes, moments)
+    memory = Memory(optimisers.remember(model.memory.moments, sizes, moments), _control(model, total, manifest))
     return Model(model.round + 1, unflatten(moved, model.weights, names), memory)
+
+
+def _control(model: Model, total: Total, manifest: Manifest) -> Control | None:
+    """SCAFFOLD's control variate after the round.
+
+    Where a party lost its own, or had to forget it, c counts what nobody can take out of it again: all begin anew.
+    """
+    if not (manifest.training.scaffold and total.continues):
+        return None
+    change = total.vector[total.size // 2 :]
+    before = model.memory.control or Control(np.zeros(len(change)))
+    return scaffold.advance(before, change, total.parties, manifest, model.round + 1)
 
 
 def share_present(manifest: Manifest, phase: Phase, parties: Sequence[PartyId]) -> float:
@@ -126,6 +148,8 @@ def _weight(manifest: Manifest, phase: Phase, party: PartyId, answer: UpdateAnsw
     """
     if isinstance(manifest.privacy, PersonTerms) or not phase.reads_people:
         return 1.0
+    if manifest.training.scaffold:
+        return scaffold.weight(manifest, party)
     if manifest.member(party).role is Role.ALGORITHM_PROVIDER:
         return manifest.training.public_weight
     if not 0 < answer.weight <= MAX_ROWS:

@@ -14,10 +14,10 @@ from federation.ids import TaskDigest
 from federation.manifest import Manifest
 from federation.phases import phase_of
 from federation.signing import Identity
-from federation.workload import Phase, Vector, Weights, Workload, flatten
+from federation.workload import Phase, Vector, Weights, Workload
 from privacy.noise import RandomSource, os_source
-from server import optimisers
-from server.optimisers import Memory
+from server import memory as remembered
+from server.memory import Memory
 from server.settings import ServerFolder
 from server.store import ServerStore, open_store
 
@@ -67,11 +67,11 @@ def run_of(manifest: Manifest) -> Run:
 
 @dataclass(frozen=True)
 class Model:
-    """All weights after `round` rounds, with what the server's optimiser remembers for the next one."""
+    """All weights after `round` rounds, with what the server remembers for the next one."""
 
     round: int
     weights: Weights
-    memory: Memory = field(default_factory=dict, repr=False)
+    memory: Memory = field(default_factory=Memory, repr=False)
 
 
 def to_bytes(model: Model) -> bytes:
@@ -80,14 +80,13 @@ def to_bytes(model: Model) -> bytes:
 
 
 def from_bytes(round_number: int, data: bytes, memory: bytes = b"") -> Model:
-    """The inverse of `to_bytes`; `memory` is what `optimisers.to_bytes` made."""
-    return Model(round_number, load(data), optimisers.from_bytes(memory))
+    """The inverse of `to_bytes`; `memory` is what `server.memory.to_bytes` made."""
+    return Model(round_number, load(data), remembered.from_bytes(memory))
 
 
-def to_wire(run: Run, model: Model, seed: int) -> tuple[bytes, str]:
-    """The model as the task's `down` codec sends it, with the digest of what the parties decode from it."""
+def to_wire(run: Run, vector: Vector, seed: int) -> tuple[bytes, str]:
+    """A vector as the task's `down` codec sends it, with the digest of what the parties decode from it."""
     codec = codecs.find(run.manifest.exchange.down)
-    vector = flatten(model.weights, sorted(model.weights))
     payload = codec.encode(vector, seed)
     return payload, vector_digest(codec.decode(payload, len(vector), seed))
 

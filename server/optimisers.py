@@ -9,14 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
-from safetensors import SafetensorError
 
-from federation.errors import StoreError
 from federation.manifest import TrainingTerms
 
 Vector64 = npt.NDArray[np.float64]
-FIRST, SECOND = "first/", "second/"
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Moments:
     second: Vector64 = field(repr=False)
 
 
-Memory = Mapping[str, Moments]
+ByWeight = Mapping[str, Moments]
 """Moments by the name of the weight; a weight that no round has moved has none, and FedAvg keeps none at all."""
 
 
@@ -59,7 +55,7 @@ def yogi(second: Vector64, square: Vector64, beta: float) -> Vector64:
 SQUARES: Mapping[str, Callable[[Vector64, Vector64, float], Vector64]] = {"adam": adam, "yogi": yogi}
 
 
-def recall(memory: Memory, sizes: Mapping[str, int], terms: TrainingTerms) -> Moments | None:
+def recall(kept: ByWeight, sizes: Mapping[str, int], terms: TrainingTerms) -> Moments | None:
     """The moments of the weights in `sizes` (name to parameters), in that order; None under FedAvg.
 
     A weight without moments starts at m = 0 and v = τ², the smallest that the paper's convergence proof admits.
@@ -69,33 +65,16 @@ def recall(memory: Memory, sizes: Mapping[str, int], terms: TrainingTerms) -> Mo
     start = {
         name: Moments(np.zeros(size), np.full(size, terms.server_tau**2))
         for name, size in sizes.items()
-        if name not in memory
+        if name not in kept
     }
-    known = [memory[name] if name in memory else start[name] for name in sizes]
+    known = [kept[name] if name in kept else start[name] for name in sizes]
     return Moments(np.concatenate([item.first for item in known]), np.concatenate([item.second for item in known]))
 
 
-def remember(memory: Memory, sizes: Mapping[str, int], moments: Moments | None) -> Memory:
-    """`memory` with new moments of the weights in `sizes`; those of all others stay."""
+def remember(kept: ByWeight, sizes: Mapping[str, int], moments: Moments | None) -> ByWeight:
+    """`kept` with new moments of the weights in `sizes`; those of all others stay."""
     if moments is None:
-        return memory
+        return kept
     places = np.cumsum(list(sizes.values()))[:-1]
     parts = zip(np.split(moments.first, places), np.split(moments.second, places), strict=True)
-    return {**memory, **{name: Moments(*part) for name, part in zip(sizes, parts, strict=True)}}
-
-
-def to_bytes(memory: Memory) -> bytes:
-    """The memory as float64 safetensors; nothing for an empty one."""
-    first = {FIRST + name: moments.first for name, moments in memory.items()}
-    second = {SECOND + name: moments.second for name, moments in memory.items()}
-    return safetensors.numpy.save(first | second) if memory else b""
-
-
-def from_bytes(data: bytes) -> Memory:
-    """The inverse of `to_bytes`, bit by bit; `StoreError` for anything else."""
-    try:
-        found = safetensors.numpy.load(data) if data else {}
-        names = [name.removeprefix(FIRST) for name in found if name.startswith(FIRST)]
-        return {name: Moments(found[FIRST + name], found[SECOND + name]) for name in names}
-    except (SafetensorError, KeyError) as error:
-        raise StoreError("the stored state of the server's optimiser is damaged; restore a backup.") from error
+    return {**kept, **{name: Moments(*part) for name, part in zip(sizes, parts, strict=True)}}

@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
+
 from federation import wire
 from federation.messages import EvaluateRequest, InitialiseRequest, TrainRequest
+from federation.workload import Vector, flatten, trained_names
 from server.coordinator import Coordinator, Model, Run, to_wire
 
 Question = TrainRequest | EvaluateRequest | InitialiseRequest
@@ -40,7 +43,7 @@ def pose(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
         )
     else:
         question = KINDS[kind].model_validate_json(attempt.request).model_copy(update=_fresh(coordinator, run))
-    payload = to_wire(run, model, public_seed(question))[0] if model else b""
+    payload = to_wire(run, _travels(run, kind, model), public_seed(question))[0] if model else b""
     return Posed(question, wire.pack(question, payload, coordinator.identity))
 
 
@@ -56,12 +59,26 @@ def _new(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
         "round": round_number,
         "attempt": coordinator.store.next_attempt(run.digest, kind),
         "nonce": nonce,
-        "model": to_wire(run, model, int(nonce[:16], 16))[1] if model else NOTHING,
+        "model": to_wire(run, _travels(run, kind, model), int(nonce[:16], 16))[1] if model else NOTHING,
         **_fresh(coordinator, run),
     }
     if kind == "train":
         fields["phase"] = run.phase(round_number).name
+        if run.manifest.training.scaffold:
+            fields["variates"] = dict(model.memory.control.counted) if model and model.memory.control else {}
     return KINDS[kind](**fields)
+
+
+def _travels(run: Run, kind: str, model: Model) -> Vector:
+    """All weights; to train under SCAFFOLD the control variate of those that are trained behind them, zero at first."""
+    weights = flatten(model.weights, sorted(model.weights))
+    training = run.manifest.training
+    if kind != "train" or not training.scaffold:
+        return weights
+    if model.memory.control:
+        return np.concatenate([weights, model.memory.control.vector.astype(np.float32)])
+    names = trained_names(model.weights, run.phase(model.round + 1), training.trains)
+    return np.concatenate([weights, np.zeros(sum(model.weights[name].numel() for name in names), np.float32)])
 
 
 def _fresh(coordinator: Coordinator, run: Run) -> dict[str, Any]:

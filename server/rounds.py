@@ -17,7 +17,7 @@ from federation.link import Link, Reply
 from federation.manifest import Member
 from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
 from federation.workload import Phase, trained_names, unflatten
-from server import cohort, optimisers, release
+from server import cohort, memory, release
 from server.aggregation import Declined, Total, advance, check, fold, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
 from server.evaluation import evaluate
@@ -133,7 +133,7 @@ def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collecte
             round=moved.round,
             attempt=collected.question.attempt,
             model=to_bytes(moved),
-            memory=optimisers.to_bytes(moved.memory),
+            memory=memory.to_bytes(moved.memory),
             parties=collected.parties,
             shrink=share_present(run.manifest, phase, collected.total.parties),
             seconds=collected.seconds,
@@ -174,7 +174,8 @@ def _nothing_yet(run: Run, model: Model, posed: Posed) -> Collected:
     question = posed.question
     assert isinstance(question, TrainRequest)  # noqa: S101 - narrows the type; this kind was asked for
     names = trained_names(model.weights, run.workload.phase(question.phase), run.manifest.training.trains)
-    return Collected(question, names, Total(np.zeros(sum(model.weights[name].numel() for name in names))))
+    size = sum(model.weights[name].numel() for name in names) * run.manifest.training.vectors
+    return Collected(question, names, Total(np.zeros(size)))
 
 
 def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId, bytes]) -> Collected:

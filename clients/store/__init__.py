@@ -10,6 +10,7 @@ from clients.store.records import (
     Dataset,
     Imported,
     PersonActivity,
+    Variate,
     Verified,
 )
 from clients.store.verification import verify
@@ -24,6 +25,7 @@ __all__ = [
     "Imported",
     "NodeStore",
     "PersonActivity",
+    "Variate",
     "Verified",
     "open_store",
     "verify",

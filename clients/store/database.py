@@ -29,7 +29,7 @@ Transaction = Session
 class Layout:
     """What a file must hold: tables, triggers, keys in its table ``secret``, marks in its header.
 
-    `erases`: deleted content is overwritten.
+    `erases`: deleted content is overwritten. A version differs from the one before by tables that it adds.
     """
 
     metadata: MetaData
@@ -52,6 +52,7 @@ class Database:
                 _create(path, layout)
             self._raw = _connect(path, layout, busy_timeout_s)
             try:
+                _add_tables(self._raw, path, layout)
                 _require_layout(self._raw, path, layout)
             except BaseException:
                 self._raw.close()
@@ -162,19 +163,33 @@ def _connect(path: Path, layout: Layout, busy_timeout_s: float) -> sqlite3.Conne
     return raw
 
 
-def _require_layout(raw: sqlite3.Connection, path: Path, layout: Layout) -> None:
-    def mark(name: str) -> object:
-        return raw.execute(f"PRAGMA {name}").fetchone()[0]
+def _add_tables(raw: sqlite3.Connection, path: Path, layout: Layout) -> None:
+    """Bring a file of an earlier version to this one."""
+    if _mark(raw, "application_id") != layout.application_id or not 0 < _mark(raw, "user_version") < layout.version:
+        return
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        layout.metadata.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version = {layout.version}")
+        connection.commit()
+    engine.dispose()
 
-    if mark("application_id") != layout.application_id:
+
+def _mark(raw: sqlite3.Connection, name: str) -> int:
+    return int(raw.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _require_layout(raw: sqlite3.Connection, path: Path, layout: Layout) -> None:
+    if _mark(raw, "application_id") != layout.application_id:
         raise StoreError(f"{path.name} is not this node's database. Move it away, or check --dir.")
-    version = mark("user_version")
+    version = _mark(raw, "user_version")
     if version != layout.version:
         raise StoreError(
             f"{path.name} has schema version {version}; this Paceline knows version {layout.version}. "
             "Install the version of Paceline that wrote it, or a newer one."
         )
-    if mark("journal_mode") != "wal":
+    if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         raise StoreError(f"{path.name} is not in WAL mode. Keep it on a local disk; restore it from a backup.")
 
 

@@ -11,10 +11,19 @@ from typing import Any, Protocol, Self, TypeVar
 from pyroaring import BitMap
 from sqlmodel import Session, col, delete, select
 
-from clients.store import activities, audit_log, identity_tables, imports, tables
+from clients.store import activities, audit_log, identity_tables, imports, tables, variates
 from clients.store.database import Database, Layout
 from clients.store.moments import from_micros, now, to_micros
-from clients.store.records import AcceptedTask, Activity, Answered, AuditEntry, Dataset, Imported, PersonActivity
+from clients.store.records import (
+    AcceptedTask,
+    Activity,
+    Answered,
+    AuditEntry,
+    Dataset,
+    Imported,
+    PersonActivity,
+    Variate,
+)
 from federation.errors import Refusal, Refused, StoreError
 from federation.ids import PersonNumber, TaskDigest
 
@@ -24,6 +33,7 @@ NODE = Layout(
     ("snapshots",),
     tables.APPLICATION_ID,
     tables.VERSION,
+    erases=True,
 )
 IDENTITIES = Layout(
     identity_tables.IdentityTable.metadata,
@@ -112,6 +122,7 @@ class NodeStore:
                 raise Refused(Refusal.NOT_ACCEPTED, f"task {digest[:12]} was never accepted here; nothing to leave.")
             row.left_at = to_micros(at)
             tx.add(row)
+            variates.forget_task(tx, digest)
             audit_log.append(tx, "left", {"task": digest}, to_micros(at))
 
     def accepted_task(self, digest: TaskDigest) -> AcceptedTask | None:
@@ -152,6 +163,30 @@ class NodeStore:
         """Write answer, processing activity and audit entry in one transaction; an attempt is answered once."""
         with self.transaction() as tx:
             activities.record(tx, answered)
+
+    def variate(self, task: TaskDigest, round_number: int) -> Variate | None:
+        """This party's control variate after a round; None where there is none, or where it had to be forgotten."""
+        with self.reading() as tx:
+            return variates.find(tx, task, round_number)
+
+    def keep_variate(self, variate: Variate) -> None:
+        """Remember a control variate until the task ends or somebody whose rows are in it withdraws."""
+        with self.transaction() as tx:
+            variates.keep(tx, variate)
+
+    def forget_variates(self, task: TaskDigest, but: int | None = None) -> None:
+        """Forget the task's control variates, all `but` the one of a round."""
+        with self.transaction() as tx:
+            variates.forget_task(tx, task, but)
+
+    def forget_ended_variates(self) -> None:
+        """Forget the control variates of tasks that have ended."""
+        now = to_micros(self.clock())
+        with self.reading() as tx:
+            ended = variates.any_ended(tx, now)
+        if ended:
+            with self.transaction() as tx:
+                variates.forget_ended(tx, now)
 
     def activities(self, task: TaskDigest | None = None) -> tuple[Activity, ...]:
         """The record of processing activities, of one task or of all."""
@@ -227,4 +262,6 @@ def open_store(folder: Folder | Path, clock: Clock = now, busy_timeout_s: float 
     except BaseException:
         node.close()
         raise
-    return NodeStore(node, identities, clock)
+    store = NodeStore(node, identities, clock)
+    store.forget_ended_variates()
+    return store

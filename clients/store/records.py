@@ -1,9 +1,11 @@
 """Values that go into the node's store and come out of it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
 from pyroaring import BitMap
 
 from federation.consent import Purpose
@@ -39,6 +41,18 @@ class Answered:
     people: BitMap | None
     snapshot: str
     at: datetime
+
+
+@dataclass(frozen=True)
+class Variate:
+    """A party's control variate after a round, float64 (trained parameters,), and whose rows it was made from."""
+
+    task: TaskDigest
+    round_number: int
+    vector: npt.NDArray[np.float64] = field(repr=False)
+    people: BitMap = field(repr=False)
+    purpose: Purpose
+    expires_at: datetime
 
 
 @dataclass(frozen=True)

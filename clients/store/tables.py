@@ -10,7 +10,8 @@ from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-VERSION = 1
+VERSION = 2
+"""2 added `VariateRow`."""
 APPLICATION_ID = 0x50434C4E  # "PCLN"
 
 
@@ -109,6 +110,18 @@ class ActivityRow(NodeTable, table=True):
     consent_sequence: int
     people: bytes
     at: int
+
+
+class VariateRow(NodeTable, table=True):
+    """This party's control variate after a round of a SCAFFOLD task: float64, made from the rows of `people`."""
+
+    __tablename__ = "control_variate"
+    task: str = Field(primary_key=True)
+    round: int = Field(primary_key=True)
+    vector: bytes
+    people: bytes
+    purpose: str
+    expires_at: int
 
 
 class AcceptedRow(NodeTable, table=True):

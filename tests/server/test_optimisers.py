@@ -18,10 +18,11 @@ from federation.link import Link, Reply
 from federation.manifest import TrainingTerms
 from federation.roles import Role
 from federation.workloads import find
-from server import optimisers
 from server.coordinator import open_coordinator
+from server.memory import Memory, from_bytes, to_bytes
 from server.optimisers import Moments, recall, remember, step
 from server.rounds import run_task
+from server.scaffold import Control
 from simulations.parties import Cast, Federation, agree, gather
 from simulations.seeded import SeededSource
 
@@ -91,19 +92,22 @@ def test_weights_that_a_round_does_not_train_keep_their_moments() -> None:
 
 @given(st.lists(st.floats(allow_nan=False), min_size=3, max_size=3))
 def test_the_memory_comes_back_bit_by_bit(values: list[float]) -> None:
-    memory = remember({}, SIZES, Moments(np.array(values), np.array(values[::-1])))
-    back = optimisers.from_bytes(optimisers.to_bytes(memory))
-    assert back.keys() == memory.keys()
-    for name, moments in memory.items():
-        assert back[name].first.tobytes() == moments.first.tobytes()
-        assert back[name].second.tobytes() == moments.second.tobytes()
-    assert optimisers.from_bytes(optimisers.to_bytes({})) == {}
+    moments = remember({}, SIZES, Moments(np.array(values), np.array(values[::-1])))
+    back = from_bytes(to_bytes(Memory(moments, Control(np.array(values), {PartyId("city"): 3, PartyId("hill"): 2}))))
+    assert back.moments.keys() == moments.keys()
+    for name, kept in moments.items():
+        assert back.moments[name].first.tobytes() == kept.first.tobytes()
+        assert back.moments[name].second.tobytes() == kept.second.tobytes()
+    assert back.control is not None
+    assert back.control.vector.tobytes() == np.array(values).tobytes()
+    assert back.control.counted == {"city": 3, "hill": 2}
+    assert from_bytes(to_bytes(Memory())) == Memory()
 
 
 @pytest.mark.parametrize("data", [b"x", b"\xff" * 40])
 def test_bytes_that_are_no_memory_are_an_error_of_ours(data: bytes) -> None:
-    with pytest.raises(StoreError, match="optimiser is damaged"):
-        optimisers.from_bytes(data)
+    with pytest.raises(StoreError, match="between rounds is damaged"):
+        from_bytes(data)
 
 
 class Killed(BaseException):
