@@ -66,3 +66,15 @@ def has(name: str) -> bool:
 def _wanted(files: tuple[PublicFile, ...]) -> str:
     lines = [f"  {file.name}: {file.content} ({file.licence}). {file.origin}" for file in files]
     return "\n".join([f"Put these files into a folder and set {VARIABLE} to it:", *lines])
+
+
+def ray_environment(*, local: bool, token: str) -> dict[str, str]:
+    """What Ray reads when it is imported: nothing calls home; what we start ourselves is for this process only.
+
+    Without the second group Ray listens on every interface and runs the code of whoever connects. Its variable for
+    the loopback interface is named after the systems on which that is the default.
+    """
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    if not local:
+        return quiet
+    return {**quiet, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
