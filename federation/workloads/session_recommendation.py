@@ -195,19 +195,23 @@ def _half(own: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def scores(weights: Weights, rows: Rows) -> dict[str, float]:
-    """Sums over rows: recall and NDCG of the ten best items against those that came last, and the cross-entropy.
-
-    Recall is over the ten that can be hit at most (Liang et al. 2018, section 4.2).
-    """
+    """Sums over rows, see `judged`."""
     with torch.no_grad():
-        found, wanted = logits(weights, rows.fields["x"]), rows.fields["y"]
-        hits = wanted.gather(-1, found.topk(TOP).indices)
-        discount = 1 / torch.log2(torch.arange(TOP, device=hits.device) + 2.0)
-        reachable = wanted.sum(-1).clamp(max=TOP)
-        ideal = torch.cumsum(discount, 0)[reachable.long() - 1]
-        loss = -(torch.log_softmax(found, dim=-1) * wanted).sum(-1) / wanted.sum(-1)
+        return judged(logits(weights, rows.fields["x"]), rows.fields["y"])
+
+
+def judged(found: torch.Tensor, wanted: torch.Tensor) -> dict[str, float]:
+    """Recall and NDCG of the ten best items against those that came last, and the cross-entropy, as sums over rows.
+
+    Recall is over the ten that can be hit at most (Liang et al. 2018, section 4.2). `found`: logits (rows, items).
+    """
+    hits = wanted.gather(-1, found.topk(TOP).indices)
+    discount = 1 / torch.log2(torch.arange(TOP, device=hits.device) + 2.0)
+    reachable = wanted.sum(-1).clamp(max=TOP)
+    ideal = torch.cumsum(discount, 0)[reachable.long() - 1]
+    loss = -(torch.log_softmax(found, dim=-1) * wanted).sum(-1) / wanted.sum(-1)
     return {
-        "rows": float(len(rows)),
+        "rows": float(len(wanted)),
         "recall": float((hits.sum(-1) / reachable).sum()),
         "ndcg": float(((hits @ discount) / ideal).sum()),
         "loss": float(loss.sum()),
