@@ -87,6 +87,9 @@ def _reads(manifest: Manifest, role: Role) -> str:
     if role is Role.ALGORITHM_PROVIDER:
         return "nobody's data: synthetic rows only."
     schema = workloads.find(manifest.workload.name).schema
+    if schema.history:
+        items = f"which of {len(schema.target.classes)} items ({schema.target.name}) a person took up, in which order"
+        return f"{items}; only of people whose consent covers the purpose."
     columns = ", ".join(f"{column.name} [{column.unit}]" for column in schema.columns)
     window = f", in windows of {schema.window.samples} samples at {schema.window.rate_hz:g} Hz" if schema.window else ""
     return f"{columns}; target {schema.target.name}{window}; only of people whose consent covers the purpose."
@@ -127,6 +130,8 @@ def _leaves(manifest: Manifest, role: Role) -> str:
     if role is Role.ALGORITHM_PROVIDER:
         return f"first weights and {size}, made from synthetic rows."
     noise = "clipped, summed over people and noised" if isinstance(manifest.privacy, PersonTerms) else "as it is"
+    if manifest.training.scaffold:
+        size += " and of this node's control variate (SCAFFOLD; kept here until the task ends or somebody withdraws)"
     return (
         f"per round {size}, {noise}, coded as {manifest.exchange.up}; a keyed commitment to the consent snapshot; the "
         "ledger's head; or a refusal with a code. Never rows, pseudonyms, counts or losses."
