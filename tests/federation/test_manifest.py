@@ -80,6 +80,7 @@ ABSURD = [
     ("training.server_beta2", -0.1, "greater than or equal to 0"),
     ("training.server_tau", 0, "greater than 0"),
     ("training.server_tau", math.nan, "finite number|greater than"),
+    ("training.scaffold", True, r"second vector of each party.*unit = \"none\" and secure = false"),
     ("training.public_weight", -1, "greater than or equal to 0"),
     ("training.seed", 2**32, "less than 4294967296"),
     ("exchange.min_parties", 4, "min_parties = 4 but only 2 parties have people"),
@@ -219,6 +220,24 @@ def test_rows_of_a_step_belong_to_terms_about_persons(privacy, text):
     training = TrainingTerms(learning_rate=0.1, step_rows=1)
     with pytest.raises(ValueError, match=re.escape(text)):
         Manifest.model_validate(dict(manifest()) | {"privacy": privacy, "training": training})
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [({"proximal": 0.1}, "both hold local steps back"), ({"phases": ("a", "b")}, "tasks of one phase")],
+)
+def test_scaffold_stands_alone(other, text):
+    with pytest.raises(ValueError, match=text):
+        TrainingTerms(learning_rate=0.1, scaffold=True, **other)
+
+
+def test_terms_that_came_later_leave_the_bytes_of_older_tasks_as_they_were():
+    written = manifest().model_dump(mode="json")["training"]
+    assert "server_optimizer" not in written
+    chosen = manifest().training.model_copy(update={"server_optimizer": "yogi", "server_tau": 0.01})
+    changed = manifest().model_copy(update={"training": chosen})
+    assert changed.digest() != manifest().digest()
+    assert parse(changed.canonical()) == changed
 
 
 def test_expiry_is_exclusive():

@@ -144,7 +144,7 @@ PARTIES = {PartyId("city"): Role.DATA_PROVIDER, PartyId("hill"): Role.DATA_PROVI
 ALGO = PartyId("algo-works")
 
 
-def launched(path: Path, optimizer: str) -> tuple[Federation, str]:
+def launched(path: Path, training: dict[str, object]) -> tuple[Federation, str]:
     """Two parties whose rows and randomness are the same each time, and a task of six rounds."""
     pace = find("running_pace")
     cast = [Cast(party, role, pace.invent(place, 5, 2)) for place, (party, role) in enumerate(PARTIES.items())]
@@ -156,7 +156,7 @@ def launched(path: Path, optimizer: str) -> tuple[Federation, str]:
         "purpose": "train-motion-models",
         "rounds": 6,
         "privacy": {"unit": "none"},
-        "training": {"learning_rate": 0.05, "server_optimizer": optimizer, "server_learning_rate": 0.1},
+        "training": {"learning_rate": 0.05, "server_learning_rate": 0.1, **training},
         "exchange": {"min_parties": 2},
         "cohort": [*({"party": party, "people": 5} for party in PARTIES), {"party": ALGO}],
     }
@@ -164,12 +164,15 @@ def launched(path: Path, optimizer: str) -> tuple[Federation, str]:
     return joined, agree(joined, path / "task.toml")
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "yogi"])
-def test_killed_between_rounds_a_task_goes_on_bit_by_bit(tmp_path: Path, optimizer: str) -> None:
+WAYS = [{}, {"server_optimizer": "adam"}, {"server_optimizer": "yogi"}, {"scaffold": True, "server_optimizer": "adam"}]
+
+
+@pytest.mark.parametrize("training", WAYS, ids=["sgd", "adam", "yogi", "scaffold and adam"])
+def test_killed_between_rounds_a_task_goes_on_bit_by_bit(tmp_path: Path, training: dict[str, object]) -> None:
     """Six rounds straight; and three, a kill, and three by a new coordinator from the folder: the same weights."""
-    straight, name = launched(tmp_path / "straight", optimizer)
+    straight, name = launched(tmp_path / "straight", training)
     run_task(straight.coordinator, straight.link, name)
-    parted, _ = launched(tmp_path / "parted", optimizer)
+    parted, _ = launched(tmp_path / "parted", training)
     with pytest.raises(Killed):
         run_task(parted.coordinator, DiesAtQuestion(parted.link, 4), name)
     parted.coordinator.store.close()
