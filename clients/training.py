@@ -24,6 +24,9 @@ CHUNK_BYTES = 64 * 2**20
 CHUNK_ROWS = 1024
 """How many rows one step of a chunk may read."""
 
+CHUNK_WORK = 2**18
+"""People × rows × parameters of a step below which a second thread costs more than it brings."""
+
 Indices = npt.NDArray[np.int64]
 Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
 """What a step of a chunk reads: fields (people, rows, …), and the weight of each row in its person's loss."""
@@ -157,10 +160,11 @@ def _step_rows(training: TrainingTerms, rows: int) -> int:
     return min(training.step_rows or rows, rows)
 
 
-def _chunk(weights: Weights, names: Sequence[str], rows: int, most: int) -> int:
-    """How many people are trained at once, at most `most`, if a step reads `rows` of each."""
+def _chunk(weights: Weights, names: Sequence[str], rows: int, share: int) -> int:
+    """How many people are trained at once if a step reads `rows` of each: a thread's `share`, or as many as fit."""
     parameters = sum(weights[name].numel() for name in names)
-    return max(1, min(CHUNK_BYTES // (4 * parameters), CHUNK_ROWS // max(rows, 1), most))
+    worth = CHUNK_WORK // (max(rows, 1) * parameters)
+    return max(1, min(CHUNK_BYTES // (4 * parameters), CHUNK_ROWS // max(rows, 1), max(share, worth)))
 
 
 def _batches(

@@ -11,7 +11,6 @@ from typing import Final, NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
-from opacus.optimizers import DPOptimizer
 
 from privacy.errors import BoundError, TermsError
 from privacy.noise import RandomSource, uniform
@@ -68,12 +67,14 @@ def bound(updates: torch.Tensor, clip: float) -> Bounded:
     person takes part, and no noise hides a NaN. Done in float64 and in units of the clip, so that no norm overflows
     and rounding lifts none above the clip.
     """
+    from opacus.optimizers import DPOptimizer  # here, because it takes as long as torch itself to import
+
     _check_updates(updates)
     _check_clip(clip)
     total = torch.nn.Parameter(torch.zeros(updates.shape[1], dtype=torch.float64))
     # Opacus sums what it clips; its own noise and step() stay unused, noise is privacy.noise's (DESIGN §7).
     optimizer = DPOptimizer(
-        torch.optim.SGD([total], lr=1.0),
+        _holder_of(total),
         noise_multiplier=0.0,
         max_grad_norm=1.0,
         expected_batch_size=None,
@@ -83,6 +84,13 @@ def bound(updates: torch.Tensor, clip: float) -> Bounded:
         total.grad_sample = rows  # type: ignore[attr-defined]
         optimizer.clip_and_accumulate()  # type: ignore[no-untyped-call]
     return Bounded(total.summed_grad.numpy() * clip, float(clip), _SEAL)  # type: ignore[attr-defined]
+
+
+def _holder_of(total: torch.nn.Parameter) -> torch.optim.Optimizer:
+    """An optimizer that only holds `total`: the constructor would import torch's compiler, 1.4 s of every process."""
+    holder = torch.optim.SGD.__new__(torch.optim.SGD)
+    holder.param_groups = [{"params": [total]}]
+    return holder
 
 
 def empty(parameters: int, clip: float) -> Bounded:

@@ -4,14 +4,9 @@ import pytest
 import torch
 
 from clients.training import person_updates, person_updates_plain, picked
-from federation.manifest import TrainingTerms
 from federation.workload import flatten, trained_names
 from simulations.benchmarks.simulation import models
 from simulations.benchmarks.simulation.peers import work
-
-
-def terms(about: work.Work) -> TrainingTerms:
-    return TrainingTerms(learning_rate=work.LEARNING_RATE, local_steps=about.steps, step_rows=about.batch)
 
 
 @pytest.mark.parametrize("name", work.WORKS)
@@ -20,7 +15,7 @@ def test_a_persons_update_is_what_a_peer_computes(name):
     rows, weights = workload.invent(1, 2, about.rows), workload.initial(0)
     names, phase = trained_names(weights, workload.phases[0]), workload.phases[0]
     fast, plain = (
-        torch.cat([some for _, some in path(workload, phase, weights, names, rows, terms(about), about.rows, 3)])
+        torch.cat([some for _, some in path(workload, phase, weights, names, rows, models.terms(about), about.rows, 3)])
         for path in (person_updates, person_updates_plain)
     )
     _, index, _ = picked(rows.person.numpy(), about.rows, 3)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional
 
+from federation.manifest import TrainingTerms
 from federation.schema import Column, Rows, RowSchema, Target, Window
 from federation.workload import Phase, Scores, Weights, Workload
 from simulations.benchmarks.simulation.peers import work
@@ -125,7 +126,7 @@ def _matrix(theirs: torch.Tensor) -> torch.Tensor:
 
 def workload(name: str) -> Workload:
     """The model called `name` as a workload of the comparison; it is not installed anywhere."""
-    terms, logits = work.WORKS[name], LOGITS[name]
+    about, logits = work.WORKS[name], LOGITS[name]
 
     def initial(seed: int) -> dict[str, torch.Tensor]:
         with torch.random.fork_rng(devices=[]):
@@ -145,7 +146,7 @@ def workload(name: str) -> Workload:
         name=f"bench_{name}",
         version=1,
         title=f"The {name} model of the comparison",
-        schema=_schema(terms),
+        schema=_schema(about),
         phases=(Phase("train", True, ("",), loss),),
         initial=initial,
         scores=scores,
@@ -153,27 +154,32 @@ def workload(name: str) -> Workload:
         summary=_accuracy,
         headline="accuracy",
         higher_is_better=True,
-        invent=lambda seed, people, rows: _invent(terms, (seed, people, rows)),
+        invent=lambda seed, people, rows: _invent(about, (seed, people, rows)),
     )
 
 
-def _schema(terms: work.Work) -> RowSchema:
-    columns = tuple(Column(f"x{number}", "", -9.0, 9.0) for number in range(terms.x_shape[0]))
-    window = Window(samples=terms.x_shape[1], hop=terms.x_shape[1], rate_hz=50.0) if len(terms.x_shape) > 1 else None
-    return RowSchema(columns, Target("y", "", classes=tuple(f"c{number}" for number in range(terms.classes))), window)
+def _schema(about: work.Work) -> RowSchema:
+    columns = tuple(Column(f"x{number}", "", -9.0, 9.0) for number in range(about.x_shape[0]))
+    window = Window(samples=about.x_shape[1], hop=about.x_shape[1], rate_hz=50.0) if len(about.x_shape) > 1 else None
+    return RowSchema(columns, Target("y", "", classes=tuple(f"c{number}" for number in range(about.classes))), window)
 
 
 def _accuracy(sums: Scores) -> dict[str, float]:
     return {"accuracy": sums.get("correct", 0.0) / max(sums.get("rows", 0.0), 1.0)}
 
 
-def _invent(terms: work.Work, size: tuple[int, int, int]) -> Rows:
+def _invent(about: work.Work, size: tuple[int, int, int]) -> Rows:
     """Rows of the same kind as `work.write` saves."""
     seed, people, rows = size
     source = torch.Generator().manual_seed(seed)
-    y = torch.randint(terms.classes, (people * rows,), generator=source)
-    x = torch.randn(people * rows, *terms.x_shape, generator=source) + 0.3 * y.view(-1, *[1] * len(terms.x_shape))
+    y = torch.randint(about.classes, (people * rows,), generator=source)
+    x = torch.randn(people * rows, *about.x_shape, generator=source) + 0.3 * y.view(-1, *[1] * len(about.x_shape))
     return Rows({"x": x, "y": y}, torch.arange(people).repeat_interleave(rows))
+
+
+def terms(about: work.Work) -> TrainingTerms:
+    """The local steps of `about` as the terms of a task."""
+    return TrainingTerms(learning_rate=work.LEARNING_RATE, local_steps=about.steps, step_rows=about.batch)
 
 
 def parameters(name: str) -> int:

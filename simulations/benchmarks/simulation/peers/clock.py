@@ -1,0 +1,64 @@
+"""What each program of the comparison is asked, and what it prints: one line of JSON."""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WARM_UP = 2
+"""Rounds that are left out of the median: caches, threads and actors that start; the first is reported by itself."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Train `sampled` of `registered` people in every round; people's rows lie in `folder`."""
+
+    work: str
+    folder: Path
+    registered: int
+    sampled: int
+    rounds: int
+    threads: int
+
+
+@dataclass
+class Clock:
+    """Seconds of each round; a round ends where the next one begins."""
+
+    started: float = field(default_factory=time.perf_counter)
+    rounds_s: list[float] = field(default_factory=list)
+
+    def lap(self) -> None:
+        """A round has ended."""
+        now = time.perf_counter()
+        self.rounds_s.append(now - self.started)
+        self.started = now
+
+
+def asked() -> Question:
+    """The question on the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    for name in ("registered", "sampled", "rounds", "threads"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    return Question(**vars(parser.parse_args()))
+
+
+def tell(question: Question, clock: Clock, versions: dict[str, str]) -> None:
+    """Print the answer."""
+    steady = clock.rounds_s[WARM_UP:] or clock.rounds_s
+    memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    answer = {
+        "people_per_s": round(question.sampled / statistics.median(steady), 1),
+        "round_s": round(statistics.median(steady), 4),
+        "best_round_s": round(min(steady), 4),
+        "first_round_s": round(clock.rounds_s[0], 3),
+        "rounds": len(steady),
+        "peak_rss_mb": round(max(memory)),
+        "versions": versions,
+    }
+    print(json.dumps(answer), flush=True)
