@@ -112,9 +112,7 @@ def table(store: NodeStore) -> tuple[GroupSpend, ...]:
 
 
 def _followed(store: NodeStore, tx: Transaction) -> SpendIndex:
-    index = store.index(SpendIndex)
-    index.follow(tx)
-    return index
+    return store.followed(SpendIndex, tx)
 
 
 def _require_not_rolled_back(tx: Transaction, seen_head: LedgerHead | None) -> None:

@@ -124,9 +124,7 @@ def history(store: NodeStore, person: PersonNumber) -> tuple[ConsentEvent, ...]:
 
 
 def _followed(store: NodeStore, tx: Transaction) -> ConsentIndex:
-    index = store.index(ConsentIndex)
-    index.follow(tx)
-    return index
+    return store.followed(ConsentIndex, tx)
 
 
 def _judge(

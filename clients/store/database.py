@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import MetaData, event
+from sqlalchemy import Engine, MetaData, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, create_engine
@@ -60,23 +60,31 @@ class Database:
         self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
         # The driver is in autocommit mode, so that nothing but this line decides how a transaction begins.
         event.listen(self._engine, "begin", lambda on: on.exec_driver_sql(on.get_execution_options()["begin"]))
+        self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._reading = self._engine.execution_options(begin="BEGIN")
+        self._undone = 0
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Everything inside is written at its end, or nothing is. Inside another one it joins that one."""
-        with self._begun("BEGIN IMMEDIATE") as session:
+        with self._begun(self._writing) as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """One consistent view of the file; waits for nobody."""
-        with self._begun("BEGIN") as session:
+        with self._begun(self._reading) as session:
             yield session
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open here, so that what is written now may still be undone."""
         return self._session is not None
+
+    def version(self) -> tuple[int, int, int]:
+        """Inside a transaction: differs from an earlier one if anything was written or undone in between, by anybody."""
+        (by_others,) = self._raw.execute("PRAGMA data_version").fetchone()
+        return by_others, self._raw.total_changes, self._undone
 
     def scrub(self) -> None:
         """Remove deleted content from the file and its log for good."""
@@ -91,17 +99,20 @@ class Database:
             self._raw.close()
 
     @contextmanager
-    def _begun(self, begin: str) -> Iterator[Session]:
+    def _begun(self, engine: Engine) -> Iterator[Session]:
         with self._lock, translated(self.path):
             if self._session is not None:
                 yield self._session
                 return
-            with Session(self._engine.execution_options(begin=begin), expire_on_commit=False) as session:
+            with Session(engine, expire_on_commit=False) as session:
                 session.connection()  # begins now: what is read from here on cannot be overtaken
                 self._session = session
                 try:
                     yield session
                     session.commit()
+                except BaseException:
+                    self._undone += 1
+                    raise
                 finally:
                     self._session = None
 

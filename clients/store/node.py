@@ -46,7 +46,16 @@ IDENTITIES = Layout(
 BUSY_TIMEOUT_S = 5.0
 NONCE_KEPT = timedelta(days=1)
 Clock = Callable[[], datetime]
-Index = TypeVar("Index")
+
+
+class Followed(Protocol):
+    """An index that is rebuilt from a log at any time."""
+
+    def follow(self, tx: Session) -> None:
+        """Catch up with the log; start again if it is not the one that was followed so far."""
+
+
+Index = TypeVar("Index", bound=Followed)
 
 
 class Folder(Protocol):
@@ -96,10 +105,15 @@ class NodeStore:
         if self._node.in_transaction:
             raise StoreError(f"{what} must be on disk before it returns; call it outside of a transaction.")
 
-    def index(self, kind: Callable[[], Index]) -> Index:
-        """This store's one instance of an index that is rebuilt from a log, such as who has spent what."""
+    def followed(self, kind: Callable[[], Index], tx: Session) -> Index:
+        """This store's one instance of an index over a log, such as who has spent what, caught up with the log."""
         with self._lock:
-            found: Index = self._indexes.setdefault(kind, kind())
+            index, seen = self._indexes.setdefault(kind, (kind(), None))
+            version = self._node.version()
+            if version != seen:
+                index.follow(tx)
+                self._indexes[kind] = (index, version)
+            found: Index = index
             return found
 
     def snapshot_key(self) -> bytes:
