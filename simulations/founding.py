@@ -32,7 +32,7 @@ from simulations.scenario import Scenario
 from simulations.seeded import SeededSource
 
 PROVIDER = PartyId("algorithm-provider")
-PORTION = 50_000
+PORTION = 20_000
 """People who are registered in one transaction."""
 
 VALID_DAYS = 3660.0
@@ -168,5 +168,4 @@ def _consent(person: PersonNumber, at: datetime) -> ConsentStatement:
         at=at,
         adult=True,
         notice_version="simulation",
-        evidence="simulated",
     )
