@@ -82,7 +82,7 @@ class Database:
         return self._session is not None
 
     def version(self) -> tuple[int, int, int]:
-        """Inside a transaction: differs from an earlier one if anything was written or undone in between, by anybody."""
+        """Inside a transaction: another one than before if anybody wrote, or something was undone, in between."""
         (by_others,) = self._raw.execute("PRAGMA data_version").fetchone()
         return by_others, self._raw.total_changes, self._undone
 
