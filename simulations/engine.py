@@ -53,12 +53,31 @@ def run(scenario: Scenario, seed: int, watch: Watch) -> Outcome:
 
     Equal scenarios and seeds give equal weights, bit by bit, on one machine with one number of threads.
     """
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="paceline-", dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None) as path:
-        stage = prepare(Path(path), scenario, seed)
-        link = Loopback(stage.federation.nodes, lambda node, blob: seated_answer(node, blob, seed, scenario.rounds))
-        outcome = play(stage, link, watch)
+    began, played = time.perf_counter(), _engine(scenario)
+    memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="paceline-", dir=scenario.ray.folder or memory) as path:
+        outcome = played(prepare(Path(path), scenario, seed), Path(path), watch)
     return replace(outcome, seconds=time.perf_counter() - began)
+
+
+def _engine(scenario: Scenario) -> Callable[[Stage, Path, Watch], Outcome]:
+    """What answers for the parties: this process, or the workers of Flower's simulation engine."""
+    if scenario.engine == "inline":
+        return play_inline
+    from simulations import ray_cluster
+
+    ray_cluster.require()
+    from simulations import ray_engine  # its libraries are optional, and take their time
+
+    return ray_engine.play
+
+
+def play_inline(stage: Stage, path: Path, watch: Watch) -> Outcome:
+    """All rounds of a stage; every party answers in this process."""
+    del path
+    seed, rounds = stage.seed, stage.scenario.rounds
+    link = Loopback(stage.federation.nodes, lambda node, blob: seated_answer(node, blob, seed, rounds))
+    return play(stage, link, watch)
 
 
 def prepare(path: Path, scenario: Scenario, seed: int) -> Stage:

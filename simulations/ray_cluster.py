@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from federation.errors import UsageError
 from federation.supervision import end
@@ -25,6 +26,12 @@ PREFIX = "paceline-ray-"
 STOP_S = 5.0
 
 
+def require() -> None:
+    """`UsageError` where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("engine = \"ray\" needs Ray, which is not installed: pip install 'paceline[ray]'.")
+
+
 @contextlib.contextmanager
 def ray_running(address: str, cpus: int, object_store_mb: int) -> Iterator[None]:
     """Ray on this machine with `cpus` processors (0: all), or the cluster at `address`; ended on the way out.
@@ -32,8 +39,7 @@ def ray_running(address: str, cpus: int, object_store_mb: int) -> Iterator[None]
     What we start listens on the loopback interface only and takes a token of this process. No dashboard, no
     statistics sent, no file left behind.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise UsageError("engine 'ray' needs Ray, which is not installed: pip install 'paceline[ray]'.")
+    require()
     wanted = ray_environment(local=not address, token=_token())
     if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in wanted.items()):
         raise UsageError("Ray was imported by this process before, with other settings; run the scenario in a new one.")
@@ -77,8 +83,8 @@ def _start(cpus: int, object_store_mb: int, folder: Path) -> list[subprocess.Pop
         logging_level=logging.ERROR,
         _temp_dir=str(folder),
     )
-    processes = ray._private.worker._global_node.all_processes
-    return [info.process for infos in processes.values() for info in infos]
+    node: Any = ray._private.worker._global_node
+    return [info.process for infos in node.all_processes.values() for info in infos]
 
 
 @cache

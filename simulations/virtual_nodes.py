@@ -5,6 +5,7 @@ from federation import flower
 # isort: split
 import contextlib
 import json
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -115,12 +116,25 @@ def virtual_nodes(party: Party, count: int, resources: Mapping[str, float]) -> I
 
     stop = threading.Event()
     thread = threading.Thread(target=engine, name="flower-simulation", daemon=True)
-    thread.start()
+    with _only_warnings():
+        thread.start()
+        try:
+            yield nodes
+        finally:
+            stop.set()
+            thread.join(STOP_S)
+
+
+@contextlib.contextmanager
+def _only_warnings() -> Iterator[None]:
+    """Flower's own remarks would break the lines of a progress bar."""
+    log = logging.getLogger("flwr")
+    before = log.level
+    log.setLevel(logging.WARNING)
     try:
-        yield nodes
+        yield
     finally:
-        stop.set()
-        thread.join(STOP_S)
+        log.setLevel(before)
 
 
 def _node(state: InMemoryLinkState) -> int:

@@ -20,6 +20,7 @@ from server.rounds import run_task
 
 Connect = Callable[[Grid, Coordinator], Link]
 """How the coordinator reaches the parties over a Grid."""
+Opened = Callable[[Path], Coordinator]
 Play = Callable[[Coordinator, Link, str], None]
 """What it does there with the task that the run names."""
 
@@ -31,7 +32,12 @@ def through_superlink(grid: Grid, coordinator: Coordinator) -> Link:
     return over_http(grid, active(coordinator.store))
 
 
-def server_app(folder: Path, connect: Connect = through_superlink, play: Play = run_task) -> ServerApp:
+def server_app(
+    folder: Path,
+    connect: Connect = through_superlink,
+    play: Play = run_task,
+    coordinator: Opened = open_coordinator,
+) -> ServerApp:
     """An app that runs the task that the run names, for the coordinator in `folder`."""
     app = ServerApp()
 
@@ -39,7 +45,7 @@ def server_app(folder: Path, connect: Connect = through_superlink, play: Play = 
     def main(grid: Grid, context: Context) -> None:
         task = str(context.run_config[flower.TASK_KEY])
         with only_run(folder, task):
-            coordinator = open_coordinator(folder)
-            play(coordinator, connect(grid, coordinator), task)
+            opened = coordinator(folder)
+            play(opened, connect(grid, opened), task)
 
     return app
