@@ -15,6 +15,7 @@ from federation.schema import Rows, concatenate
 from federation.workload import Phase, Weights, Workload, flatten, trained_names, unflatten
 from privacy.noise import add_noise
 from privacy.person_level import Bounded, bound, combine, empty, sample
+from server import optimisers
 from simulations.seeded import SeededSource
 
 NEXT_TO_NOTHING = 1e-6
@@ -61,13 +62,15 @@ def federated(task: Task, parties: Sequence[Rows], seed: int) -> Iterator[Weight
     model = task.first
     names = trained_names(model, task.phase, task.training.trains)
     sources = [SeededSource(1000 * seed + number) for number in range(len(parties))]
+    moments = optimisers.recall({}, {name: model[name].numel() for name in names}, task.training)
     for number in range(task.rounds):
         draw = 1_000_003 * seed + 101 * number
         if task.privacy is None:
-            step = _plain_round(task, model, names, [*parties, task.public], draw)
+            update = _plain_round(task, model, names, [*parties, task.public], draw)
         else:
-            step = _private_round(task, model, names, parties, (sources, draw))
-        moved = flatten(model, names) + task.training.server_learning_rate * step.numpy()
+            update = _private_round(task, model, names, parties, (sources, draw))
+        start = flatten(model, names).astype(np.float64)
+        moved, moments = optimisers.step(start, update.double().numpy(), moments, task.training)
         model = unflatten(moved, model, names)
         yield model
 
