@@ -30,6 +30,7 @@ LOWEST_NOISE: Final = 1e-7
 HIGHEST_NOISE: Final = 1e6
 MOST_STEPS: Final = 10**9
 NOISE_DIGITS: Final = 4
+_STRIDE: Final = 8
 _PLD_INTERVAL: Final = 1e-3
 _PLD_SENSIBLE: Final = 200.0
 
@@ -115,21 +116,40 @@ def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float) ->
     def excess(noise_multiplier: float) -> float:
         return _epsilon(SampledGaussian(sampling_rate, noise_multiplier), steps, delta) - epsilon
 
-    if excess(1 / unit) <= 0:
-        return 1 / unit
     if excess(HIGHEST_NOISE) > 0:
         raise TermsError(
             f"no noise up to σ = {HIGHEST_NOISE:g} brings {steps} charges at q = {sampling_rate:g} under "
             f"ε = {epsilon:g} at δ = {delta:g}. Ask for a larger ε, or for fewer rounds."
         )
-    from scipy.optimize import root_scalar
-
-    bracket = (math.log(1 / unit), math.log(HIGHEST_NOISE))
-    root = math.exp(root_scalar(lambda log: excess(math.exp(log)), bracket=bracket, xtol=1e-9).root)  # type: ignore[no-untyped-call]
-    ticks = max(1, math.ceil(root * unit) - 1)
+    ticks = max(1, math.ceil(_about(epsilon, sampling_rate, steps, delta) * unit))
     while excess(ticks / unit) > 0:
         ticks += 1
+    while ticks > 1 and excess((ticks - 1) / unit) <= 0:
+        ticks -= 1
     return ticks / unit
+
+
+def _about(epsilon: float, sampling_rate: float, steps: int, delta: float) -> float:
+    """Nearly the σ at which `steps` charges cost `epsilon`.
+
+    A curve takes long at all orders, and one decides: the root at every eighth says where that one is, and the root at
+    its neighbours is as good as the root at all.
+    """
+    from scipy.optimize import root_scalar
+
+    def root(places: slice, low: float, high: float) -> float:
+        def excess(log: float) -> float:
+            curve = _curve(SampledGaussian(sampling_rate, math.exp(log)), ORDERS[places])
+            return float(np.min(curve * steps + _conversion(delta)[places])) - epsilon
+
+        if excess(math.log(low)) <= 0:
+            return low
+        bracket = (math.log(low), math.log(high))
+        return math.exp(root_scalar(excess, bracket=bracket, xtol=1e-9).root)  # type: ignore[no-untyped-call]
+
+    rough = root(slice(None, None, _STRIDE), 10**-NOISE_DIGITS, HIGHEST_NOISE)
+    best = int(np.argmin(_curve(SampledGaussian(sampling_rate, rough)) * steps + _conversion(delta)))
+    return root(slice(max(0, best - _STRIDE), best + _STRIDE), rough / 2, rough * 1.01)
 
 
 _epsilon = epsilon  # noise_for's first parameter bears the same name
@@ -150,19 +170,19 @@ def _tightened(binding: float, cost: SampledGaussian, steps: int, delta: float, 
 
 
 @lru_cache(maxsize=4096)
-def _curve(cost: SampledGaussian) -> Curve:
+def _curve(cost: SampledGaussian, orders: tuple[float, ...] = ORDERS) -> Curve:
     """RDP of one charge, (orders,); shared, so it is never handed out.
 
     Without sampling it is α/(2σ²) (Mironov 2017, Prop. 7), and the accountant's second of imports is saved.
     """
     if cost.sampling_rate == 1.0:
-        unsampled: Curve = np.asarray(ORDERS) / (2 * cost.noise_multiplier**2)
+        unsampled: Curve = np.asarray(orders) / (2 * cost.noise_multiplier**2)
         return unsampled
     from dp_accounting.rdp import rdp_privacy_accountant
 
     with _without_notes():
         found = rdp_privacy_accountant._compute_rdp_poisson_subsampled_gaussian(
-            cost.sampling_rate, cost.noise_multiplier, ORDERS
+            cost.sampling_rate, cost.noise_multiplier, orders
         )
     if np.isnan(found).any():
         raise TermsError(f"no RDP could be computed for {cost}; choose terms that are less extreme.")
