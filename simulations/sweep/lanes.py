@@ -18,6 +18,7 @@ from simulations.sweep.plan import Job
 from simulations.sweep.worker import ask
 
 STOP_AFTER_S = 5.0
+LOOK_EVERY_S = 0.1
 TAIL_CHARS = 400
 
 
@@ -28,15 +29,20 @@ def run_side_by_side(folder: Folder, jobs: Sequence[Job], at_once: int, board: B
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        _wait(threads)
     finally:
         lanes.stop()
-        for thread in threads:
-            thread.join()
+        _wait(threads)
     if lanes.broken:
         raise lanes.broken[0]
     return lanes.failures
+
+
+def _wait(threads: Sequence[threading.Thread]) -> None:
+    """Until all have ended. Looks up now and then: a signal that another thread received wakes nobody who sleeps."""
+    while any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(LOOK_EVERY_S)
 
 
 class Lanes:
