@@ -12,6 +12,7 @@ import pytest
 from pyroaring import BitMap
 
 from clients import budget, consent, rounds
+from clients.data.rows import ImportedRows
 from clients.node import Node
 from clients.people import find_person
 from clients.policy import Policy
@@ -378,7 +379,8 @@ def reopened(federation: Federation, meanwhile: Callable[[], object]) -> None:
     for leftover in node.folder.path.glob("node.sqlite-*"):
         leftover.unlink()
     meanwhile()
-    nodes = dict(federation.nodes) | {LAB: replace(node, store=open_store(node.folder))}
+    store = open_store(node.folder)
+    nodes = dict(federation.nodes) | {LAB: replace(node, store=store, rows=ImportedRows(node.folder, store))}
     object.__setattr__(federation, "nodes", nodes)
     federation.link.nodes = nodes
 

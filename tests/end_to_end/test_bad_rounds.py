@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clients.data.rows import ImportedRows
 from clients.node import Node
 from clients.policy import Policy
 from clients.rounds import answer
@@ -173,7 +174,7 @@ def lab(federation: Federation) -> Iterator[Node]:
     node = federation.nodes[LAB]
     node.store.close()
     with open_store(node.folder, busy_timeout_s=0.2) as store:
-        nodes = dict(federation.nodes) | {LAB: replace(node, store=store)}
+        nodes = dict(federation.nodes) | {LAB: replace(node, store=store, rows=ImportedRows(node.folder, store))}
         object.__setattr__(federation, "nodes", nodes)
         federation.link.nodes = nodes
         yield nodes[LAB]
