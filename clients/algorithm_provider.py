@@ -1,5 +1,7 @@
 """What an algorithm provider alone does: first weights and updates from synthetic rows, never from people."""
 
+from itertools import product
+
 import torch
 
 from clients.training import party_update
@@ -16,16 +18,17 @@ def initial_weights(workload: Workload, terms: TrainingTerms) -> dict[str, torch
     """The workload's weights for the task's seed, trained for `pretrain_epochs` on synthetic rows if it has any.
 
     Only what the task trains is pre-trained. The same task gives the same weights, so that everybody can check that
-    no person's row went in.
+    no person's row went in. The phases of a workload with several take turns, an epoch each.
     """
     weights = workload.initial(terms.seed)
     if not terms.pretrain_epochs:
         return weights
     rows = public_rows(workload, terms)
-    pretraining = terms.model_copy(update={"local_epochs": terms.pretrain_epochs})
-    for phase in workload.phases:
+    turns = terms.pretrain_epochs if len(workload.phases) > 1 else 1
+    pretraining = terms.model_copy(update={"local_epochs": terms.pretrain_epochs // turns})
+    for turn, phase in product(range(turns), workload.phases):
         names = trained_names(weights, phase, terms.trains)
-        update = party_update(workload, phase, weights, names, rows, pretraining, terms.seed)
+        update = party_update(workload, phase, weights, names, rows, pretraining, terms.seed + turn)
         moved = torch.cat([weights[name].ravel() for name in sorted(names)]) + update
         weights = unflatten(moved.numpy(), weights, sorted(names))
     return weights

@@ -78,7 +78,7 @@ def from_files(data: Data, workload: Workload) -> Given:
 
 
 SOURCES: dict[str, tuple[tuple[str, ...], Loader]] = {
-    "watch": (("exercise_recognition",), watch),
+    "watch": (("exercise_recognition", "motion_gan"), watch),
     "runners": (("running_pace",), runners),
     "lifters": (("lift_weight",), lifters),
     "ratings": (("session_recommendation",), ratings),

@@ -5,6 +5,7 @@ run ``paceline workload check NAME``.
 """
 
 import hashlib
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from federation.manifest import Manifest
     from federation.workload import Workload
 
-INSTALLED = ("exercise_recognition", "lift_weight", "running_pace", "session_recommendation")
+INSTALLED = ("exercise_recognition", "lift_weight", "motion_gan", "running_pace", "session_recommendation")
 
 
 def find(name: str) -> "Workload":
@@ -30,9 +31,14 @@ def find(name: str) -> "Workload":
 
 
 def digest(name: str) -> str:
-    """SHA-256 of the installed file that defines the workload called `name`; what a contract pins."""
+    """SHA-256 of the installed file that defines the workload called `name`; what a contract pins.
+
+    A workload that takes functions of another one is also defined by that file: its digest is hashed along.
+    """
     _require_installed(name)
-    return hashlib.sha256(Path(__file__).with_name(f"{name}.py").read_bytes()).hexdigest()
+    source = Path(__file__).with_name(f"{name}.py").read_bytes()
+    others = sorted(set(re.findall(rb"^(?:from|import) federation\.workloads\.(\w+)", source, re.MULTILINE)))
+    return hashlib.sha256(source + b"".join(digest(other.decode()).encode() for other in others)).hexdigest()
 
 
 def require_agreed(manifest: "Manifest") -> None:
