@@ -60,6 +60,18 @@ def ray_running(address: str, cpus: int, object_store_mb: int) -> Iterator[None]
                 end(process, STOP_S)
 
 
+def kill_workers() -> None:
+    """End the actors of this process's job, whatever they are doing; `ray.shutdown` leaves those who wait for them."""
+    import ray
+    from ray._private import state, worker
+
+    job = ray.get_runtime_context().get_job_id()
+    here: Any = worker.global_worker
+    for number, actor in state.actors().items():
+        if actor["JobID"] == job and actor["State"] != "DEAD":
+            here.core_worker.kill_actor(ray.ActorID.from_hex(number), True)
+
+
 def _join(address: str) -> None:
     import ray
 

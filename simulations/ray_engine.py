@@ -25,7 +25,6 @@ from simulations.dealing import Dealt, deal
 from simulations.founding import PROVIDER, SimulatedTime, open_party, policy_of
 from simulations.outcome import Outcome
 from simulations.population import HandRows, People
-from simulations.ray_cluster import ray_running
 from simulations.scenario import Scenario, read_words
 from simulations.virtual_nodes import MemoryInbox, VirtualNodes, virtual_nodes
 
@@ -35,14 +34,10 @@ PATIENCE_S = 7 * 86_400.0
 
 def play(stage: engine.Stage, path: Path, watch: engine.Watch) -> Outcome:
     """All rounds of a stage that was prepared in folder `path`."""
-    terms, parties = stage.scenario.ray, tuple(stage.federation.nodes)
+    parties = tuple(stage.federation.nodes)
     seats = Seats(str(path), stage.scenario.model_dump_json(exclude_unset=True), stage.seed, parties)
-    resources = {"num_cpus": terms.num_cpus_per_party, "num_gpus": terms.num_gpus_per_party}
     outcomes: list[Outcome] = []
-    with (
-        ray_running(terms.address, terms.cpus, terms.object_store_mb),
-        virtual_nodes(seats, len(parties), resources) as nodes,
-    ):
+    with virtual_nodes(seats, len(parties), stage.scenario.ray) as nodes:
         app = server_app(
             stage.federation.coordinator.folder.path,
             connect=lambda _, __: PatientLink(_flower_link(nodes, parties)),

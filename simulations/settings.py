@@ -69,12 +69,17 @@ def _wanted(files: tuple[PublicFile, ...]) -> str:
 
 
 def ray_environment(*, local: bool, token: str) -> dict[str, str]:
-    """What Ray reads when it is imported: nothing calls home; what we start ourselves is for this process only.
+    """What Ray reads when it is imported: nothing calls home, a late call starts no second Ray, and what we start
+    ourselves is for this process only.
 
     Without the second group Ray listens on every interface and runs the code of whoever connects. Its variable for
     the loopback interface is named after the systems on which that is the default.
     """
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    quiet = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_AUTO_CONNECT": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
     if not local:
         return quiet
     return {**quiet, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}

@@ -35,9 +35,12 @@ from flwr.superlink.grid import InMemoryGrid
 from clients.app import Answer, client_app
 from federation.errors import LinkError
 from server.app.inbox import Arrived
+from simulations.ray_cluster import kill_workers, ray_running
+from simulations.scenario import RayTerms
 
 RUN, TASK = 1, 1
-STOP_S = 10.0
+STOP_S = 4.0
+"""Idle workers end by themselves within this time; busy ones are killed after it."""
 
 Party = Callable[[int], Answer]
 """Who answers for the virtual node of this number, called in a process of Ray's."""
@@ -78,11 +81,12 @@ class MemoryInbox:
 
 
 @contextlib.contextmanager
-def virtual_nodes(party: Party, count: int, resources: Mapping[str, float]) -> Iterator[VirtualNodes]:
-    """`count` virtual nodes, answered by the deployed ClientApp on the Ray that is running.
+def virtual_nodes(party: Party, count: int, terms: RayTerms) -> Iterator[VirtualNodes]:
+    """`count` virtual nodes, answered by the deployed ClientApp in the workers of a Ray that ends with them.
 
-    `resources` are for each of Ray's workers; `party` is sent to them, so that it should hold little.
+    `party` is sent to the workers with every message, so that it should hold little.
     """
+    resources = {"num_cpus": terms.num_cpus_per_party, "num_gpus": terms.num_gpus_per_party}
     run = Run.create_empty(RUN)
     run.primary_task_id, run.federation_id = TASK, NOOP_FEDERATION_ID
     factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, NoOpFederationManager(), ObjectStoreFactory())
@@ -116,13 +120,16 @@ def virtual_nodes(party: Party, count: int, resources: Mapping[str, float]) -> I
 
     stop = threading.Event()
     thread = threading.Thread(target=engine, name="flower-simulation", daemon=True)
-    with _only_warnings():
+    with _only_warnings(), ray_running(terms.address, terms.cpus, terms.object_store_mb):
         thread.start()
         try:
             yield nodes
         finally:
             stop.set()
             thread.join(STOP_S)
+            if thread.is_alive():  # Flower waits for workers that are busy
+                kill_workers()
+                thread.join(STOP_S)
 
 
 @contextlib.contextmanager
