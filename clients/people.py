@@ -8,7 +8,7 @@ from datetime import datetime
 from pyroaring import BitMap
 
 from clients import budget, consent
-from clients.store import NodeStore, audit_log, ledger, registry, variates
+from clients.store import NodeStore, audit_log, ledger, registry
 from clients.store.database import Transaction
 from clients.store.moments import to_micros
 from federation.errors import SchemaError
@@ -89,7 +89,6 @@ def forget(store: NodeStore, person: PersonNumber, at: datetime) -> None:
     with store.transaction() as tx:
         consent.end_all(store, tx, person, at)
         registry.mark_forgotten(tx, person, to_micros(at))
-        variates.forget_people(tx, BitMap([person]))  # also where consent had lapsed, so that nothing was to end
         registry.set_erasure_due(tx, True)
         audit_log.append(tx, "erased", {"person": person}, to_micros(at))
     _finish_erasures(store)

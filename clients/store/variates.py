@@ -41,11 +41,11 @@ def forget_task(tx: Session, task: TaskDigest, but: int | None = None) -> None:
     tx.exec(rows if but is None else rows.where(col(VariateRow.round) != but))
 
 
-def forget_people(tx: Session, people: BitMap, purpose: Purpose | None = None) -> None:
-    """Delete every variate that rows of any of `people` went into, for tasks of `purpose` or of all purposes."""
-    columns = tx.exec(select(VariateRow.task, VariateRow.round, VariateRow.people, VariateRow.purpose))
-    for task, round_number, made_from, served in columns.all():
-        if (purpose is None or purpose == served) and not people.isdisjoint(BitMap.deserialize(made_from)):
+def forget_people(tx: Session, people: BitMap, purpose: Purpose) -> None:
+    """Delete every variate for tasks of `purpose` that rows of any of `people` went into."""
+    columns = select(VariateRow.task, VariateRow.round, VariateRow.people).where(VariateRow.purpose == purpose)
+    for task, round_number, made_from in tx.exec(columns).all():
+        if not people.isdisjoint(BitMap.deserialize(made_from)):
             tx.exec(delete(VariateRow).where(col(VariateRow.task) == task, col(VariateRow.round) == round_number))
 
 

@@ -1,6 +1,7 @@
 """SCAFFOLD at a party: its control variate is right, durable, and goes with a permission or with the task."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -205,7 +206,21 @@ def test_a_withdrawal_of_another_purpose_or_by_somebody_else_leaves_the_variate(
 def test_a_person_who_is_forgotten_is_forgotten_by_the_variate(federation: Federation, launch: Launch) -> None:
     name = after_rounds(federation, launch, 1)
     lab, task = federation.nodes[LAB], digest(federation, name)
-    forget(lab.store, PersonNumber(kept_people(lab, task, 1)[0]), lab.clock())
+    [person, *_] = kept_people(lab, task, 1)
+    lapsed = ConsentStatement(
+        person=PersonNumber(person),
+        purpose=Purpose.TRAIN_MOTION_MODELS,
+        state=ConsentState.RENEWED,
+        at=lab.clock(),
+        valid_until=lab.clock() + timedelta(seconds=0.01),
+        adult=True,
+        notice_version="2",
+        evidence="form",
+    )
+    consent.record(lab.store, lapsed)
+    time.sleep(0.02)  # nothing is left to withdraw, which would delete the variate too
+    assert lab.store.variate(task, 1) is not None
+    forget(lab.store, PersonNumber(person), lab.clock())
     assert lab.store.variate(task, 1) is None
 
 

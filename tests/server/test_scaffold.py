@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clients import scaffold
 from clients.node import Agreed, Node
@@ -65,21 +67,20 @@ def bent_rows(party: PartyId) -> Rows:
     return Rows({"a": torch.full((4,), a), "b": torch.full((4, 1), b)}, torch.arange(4))
 
 
-def bent_task(**training: Any) -> Any:
+def bent_task(local_epochs: int = 20, **training: Any) -> Any:
     cohort = tuple(
         Member(party=party, name=party, role=Role.DATA_PROVIDER, fingerprint=Fingerprint(digit * 64), people=4)
         for party, digit in ((CITY, "a"), (HILL, "b"))
     )
-    terms = TrainingTerms(learning_rate=0.02, local_epochs=20, batch_rows=2, **training)
+    terms = TrainingTerms(learning_rate=0.02, local_epochs=local_epochs, batch_rows=2, **training)
     changes = {"cohort": cohort, "training": terms, "privacy": Unprotected(unit="none"), "evaluation": None}
     return manifest().model_copy(update=changes)
 
 
-def bent_round(model: Model, own: dict[PartyId, np.ndarray], task: Any, present: tuple[PartyId, ...]) -> Model:
-    """A round without its messages; under SCAFFOLD the parties' variates in `own` move on."""
+def agreed_on(task: Any, round: int) -> Agreed:
     question = TrainRequest(
         task="0" * 64,
-        round=model.round + 1,
+        round=round,
         attempt=0,
         nonce="0" * 32,
         issued_at=ISSUED,
@@ -88,8 +89,12 @@ def bent_round(model: Model, own: dict[PartyId, np.ndarray], task: Any, present:
         ledger_heads={},
         phase="bend",
     )
-    admission = admit(POLICY, task, CITY, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
-    agreed = Agreed(question, b"", task, BENT, admission)
+    return Agreed(question, b"", task, BENT, admit(POLICY, task, CITY, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE))
+
+
+def bent_round(model: Model, own: dict[PartyId, np.ndarray], task: Any, present: tuple[PartyId, ...]) -> Model:
+    """A round without its messages; under SCAFFOLD the parties' variates in `own` move on."""
+    agreed = agreed_on(task, model.round + 1)
     total = Total(np.zeros(task.training.vectors))
     server = model.memory.control.vector if model.memory.control else np.zeros(1)
     for party in present:
@@ -105,6 +110,21 @@ def bent_result(task: Any, rounds: int, absent: Callable[[int], PartyId | None])
     for number in range(rounds):
         model = bent_round(model, own, task, tuple(party for party in OWN if party != absent(number)))
     return float(model.weights["w"])
+
+
+@given(st.floats(-5, 5), st.floats(-20, 20), st.floats(-20, 20), st.sampled_from([CITY, HILL]))
+def test_the_new_variate_is_the_mean_slope_of_the_partys_own_loss(
+    weight: float, server: float, own: float, party: PartyId
+) -> None:
+    """Two steps, whatever corrects them: (g(x) + g(x - η (g(x) + c - cᵢ))) / 2 with g(w) = a (w - b)."""
+    control = Control(np.array([server], np.float32), np.array([own]), None)
+    weights = {"w": torch.tensor([weight])}
+    sent = scaffold.update(agreed_on(bent_task(1, scaffold=True), 1), weights, bent_rows(party), 0, control).numpy()
+    a, b = OWN[party]
+    first = a * (weight - b)
+    second = a * (weight - 0.02 * (first + server - own) - b)
+    assert own + sent[1] == pytest.approx((first + second) / 2, abs=1e-2)
+    assert sent[0] == pytest.approx(-0.02 * (first + second + 2 * (server - own)), abs=1e-4)
 
 
 def test_scaffold_reaches_the_optimum_where_fedavg_drifts() -> None:
