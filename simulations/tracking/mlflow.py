@@ -21,8 +21,11 @@ class TrackedRuns:
             from mlflow.tracking import MlflowClient
         except ModuleNotFoundError as error:
             raise UsageError("--mlflow needs the package mlflow: pip install 'paceline[mlflow]'") from error
-        self._uri, self._client = uri, MlflowClient(tracking_uri=uri)
-        self._experiment = ""
+        try:
+            self._client = MlflowClient(tracking_uri=uri)
+        except Exception as error:
+            raise unusable(uri, error) from error
+        self._uri, self._experiment = uri, ""
         self._runs: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -42,10 +45,7 @@ class TrackedRuns:
             found = self._client.get_experiment_by_name(name)
             self._experiment = found.experiment_id if found else self._client.create_experiment(name)
         except Exception as error:
-            raise LinkError(
-                f"no MLflow tracking server can be used at {self._uri} ({str(error).splitlines()[0][:200]}). "
-                "Check the URI, or leave out --mlflow."
-            ) from error
+            raise unusable(self._uri, error) from error
 
     def round(self, job: Job, done: RoundOutcome) -> None:
         """The figures of the round, in one request."""
@@ -74,3 +74,11 @@ class TrackedRuns:
         for name, value in flat(words).items():
             self._client.log_param(run, name, value[:MAX_VALUE_CHARS])
         return run
+
+
+def unusable(uri: str, error: Exception) -> LinkError:
+    """MLflow raises many kinds of exception for a place where nothing can be tracked."""
+    return LinkError(
+        f"no MLflow tracking server can be used at {uri} ({str(error).splitlines()[0][:200]}). Check the URI, such as "
+        "http://127.0.0.1:5000 or sqlite:///mlflow.db, or leave out --mlflow."
+    )

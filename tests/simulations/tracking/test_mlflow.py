@@ -9,10 +9,11 @@ from simulations.sweep import jobs
 from simulations.tracking import mlflow
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, about what it uses of SQLAlchemy
 def test_runs_carry_their_parameters_and_figures(tmp_path, scenario, outcome):
     tracking = pytest.importorskip("mlflow.tracking", reason="pip install 'paceline[mlflow]'")
     first, second = jobs(scenario(seeds=[1, 2]))
-    uri = tmp_path.as_uri()
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
     with mlflow.TrackedRuns(uri) as tracker:
         tracker.begin([first, second], [])
         for done in outcome().rounds:
