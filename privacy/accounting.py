@@ -8,7 +8,7 @@ it under-reports. The formulas are dp-accounting's; tests hold them against Opac
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -137,19 +137,21 @@ def _about(epsilon: float, sampling_rate: float, steps: int, delta: float) -> fl
     """
     from scipy.optimize import root_scalar
 
-    def root(places: slice, low: float, high: float) -> float:
+    def root(places: Sequence[int], low: float, high: float) -> float:
+        orders, added = tuple(ORDERS[place] for place in places), _conversion(delta)[list(places)]
+
         def excess(log: float) -> float:
-            curve = _curve(SampledGaussian(sampling_rate, math.exp(log)), ORDERS[places])
-            return float(np.min(curve * steps + _conversion(delta)[places])) - epsilon
+            curve = _curve(SampledGaussian(sampling_rate, math.exp(log)), orders)
+            return float(np.min(curve * steps + added)) - epsilon
 
         if excess(math.log(low)) <= 0:
             return low
         bracket = (math.log(low), math.log(high))
         return math.exp(root_scalar(excess, bracket=bracket, xtol=1e-9).root)  # type: ignore[no-untyped-call]
 
-    rough = root(slice(None, None, _STRIDE), 10**-NOISE_DIGITS, HIGHEST_NOISE)
+    rough = root([*range(0, len(ORDERS) - 1, _STRIDE), len(ORDERS) - 1], 10**-NOISE_DIGITS, HIGHEST_NOISE)
     best = int(np.argmin(_curve(SampledGaussian(sampling_rate, rough)) * steps + _conversion(delta)))
-    return root(slice(max(0, best - _STRIDE), best + _STRIDE), rough / 2, rough * 1.01)
+    return root(range(max(0, best - _STRIDE), min(best + _STRIDE, len(ORDERS))), rough / 2, rough * 1.01)
 
 
 _epsilon = epsilon  # noise_for's first parameter bears the same name

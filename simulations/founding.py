@@ -1,7 +1,7 @@
 """A federation of simulated people: real stores, keys, policies and contracts, without a network to join over."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,17 +41,17 @@ COMMON_FIELDS = frozenset({"name", "title", "workload", "rounds", "privacy"})
 
 @dataclass
 class SimulatedTime:
-    """A clock that jumps when somebody would wait."""
+    """A clock that stands still while anybody works and jumps when somebody waits."""
 
-    ahead_s: float = 0.0
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def now(self) -> datetime:
-        """The system's clock, and all that was slept through."""
-        return datetime.now(UTC) + timedelta(seconds=self.ahead_s)
+        """The moment at which the simulation began, and all that was slept through."""
+        return self.moment
 
     def sleep(self, seconds: float) -> None:
-        """Waits no time at all; a poll counts as ten seconds, so that nobody polls for long."""
-        self.ahead_s += max(seconds, 10.0)
+        """Takes no time at all."""
+        self.moment += timedelta(seconds=seconds)
 
 
 def found(path: Path, scenario: Scenario, dealt: Dealt, people: People, seed: int) -> tuple[Federation, str]:
