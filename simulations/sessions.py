@@ -24,7 +24,9 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for on the command line. `at_once`: runs side by side, None for one per core."""
+    """What was asked for on the command line. `at_once`: runs side by side, None for one per core, or for one
+    at a time where Ray spreads a run over the cores itself.
+    """
 
     scenario: Scenario
     out: Path
@@ -85,7 +87,7 @@ def hold(asked: Asked, screen: "Console") -> Session:
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     events = asked.out / TENSORBOARD if asked.tensorboard else None
-    at_once = asked.at_once or os.cpu_count() or 1
+    at_once = asked.at_once or (1 if asked.scenario.engine == "ray" else os.cpu_count() or 1)
     try:
         with trackers(events, asked.mlflow) as others, board(screen) as shown:
             swept = sweep(asked.scenario, asked.out, at_once, asked.resume, Several([shown, *others]))

@@ -1,6 +1,7 @@
 """One process that makes runs (``python -m``): reads a job per line, writes what happens as lines of JSON."""
 
 import json
+import signal
 import sys
 import traceback
 from functools import partial
@@ -48,8 +49,13 @@ def _say(replies: IO[str], words: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """One thread: the others of the machine belong to the workers beside this one."""
+    """One thread: the others of the machine belong to the workers beside this one.
+
+    SIGTERM ends it as an error would, so that what a run keeps in memory folders goes with it.
+    """
     import torch
+
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
     torch.set_num_threads(1)
     replies, sys.stdout = sys.stdout, sys.stderr
