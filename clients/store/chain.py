@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Protocol
+from typing import Any, Protocol
 
 import rfc8785
 
@@ -30,7 +30,7 @@ def canonical(log: str, previous: str, body: Body) -> bytes:
     Its keys are ASCII. Without floats, whose notation RFC 8785 decides, the standard library writes the same bytes as
     the reference in a tenth of the time; a test compares both.
     """
-    link = {"log": log, "previous": previous, "body": body}
+    link: dict[str, Any] = {"log": log, "previous": previous, "body": body}
     if any(isinstance(value, float) for value in body.values()):
         return rfc8785.dumps(link)
     return json.dumps(link, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

@@ -75,11 +75,6 @@ class Rounds(Parties):
             self._close(session, (task, kind, attempt), COMMITTED, {})
             self._add_parties(session, task, parties, kind, attempt)
 
-    def attempts_used(self, task: TaskDigest, kind: str) -> int:
-        """How many attempts of the task have ended, committed or failed; one that is open is not among them."""
-        ended = [item for item in self.attempts(task) if item.kind == kind and item.state != OPEN]
-        return len(ended)
-
     def attempted_rounds(self, task: TaskDigest) -> list[int]:
         """The round of every training attempt that was begun."""
         query = select(AttemptTable.round).where(AttemptTable.task == task, AttemptTable.kind == "train")
@@ -137,9 +132,8 @@ class Rounds(Parties):
 
     def latest_model(self, task: TaskDigest) -> StoredModel | None:
         """The weights of the last committed round with the memory that goes with them; None before the first ones."""
-        query = select(RoundTable).where(RoundTable.task == task).order_by(col(RoundTable.round).desc()).limit(1)
         with self.reading() as session:
-            row = session.exec(query).first()
+            row = _newest(session, task)
             memory = _memory(session, row) if row else b""
         return None if row is None else StoredModel(row.round, row.model, self.model(row.model), memory)
 
@@ -159,17 +153,11 @@ class Rounds(Parties):
 
     def last_round(self, task: TaskDigest) -> RoundRow:
         """The round that was committed last, or `StoreError` before the first weights."""
-        query = select(RoundTable).where(RoundTable.task == task).order_by(col(RoundTable.round).desc()).limit(1)
         with self.reading() as session:
-            row = session.exec(query).first()
+            row = _newest(session, task)
             if row is None:
                 raise StoreError(f"task {task[:16]}… has no first weights yet.")
             return _round(row)
-
-    def record_party_round(self, task: TaskDigest, party: PartyRound) -> None:
-        """Record what one party did outside of the attempts that this store numbers."""
-        with self.transaction() as session:
-            self._add_party(session, task, party)
 
     def party_rounds(self, task: TaskDigest) -> list[PartyRound]:
         """What each party did in each attempt, in the order in which it was recorded."""
@@ -224,6 +212,11 @@ def _next(session: Session, task: TaskDigest, kind: str) -> int:
 def _open(session: Session, task: TaskDigest, kind: str) -> AttemptTable | None:
     same = (AttemptTable.task == task, AttemptTable.kind == kind, AttemptTable.state == OPEN)
     return session.exec(select(AttemptTable).where(*same)).first()
+
+
+def _newest(session: Session, task: TaskDigest) -> RoundTable | None:
+    query = select(RoundTable).where(RoundTable.task == task)
+    return session.exec(query.order_by(col(RoundTable.round).desc()).limit(1)).first()
 
 
 def _last(session: Session, task: TaskDigest) -> int | None:

@@ -128,7 +128,6 @@ def test_a_committed_round_holds_everything_at_once(store: ServerStore, task: Ta
     assert store.open_attempt(task, "train") is None
     assert [(item.party, item.code, item.round) for item in store.refusals(task)] == [(HILL, "paused", 1)]
     assert store.audit_entries()[-1].kind == "round"
-    assert store.attempts_used(task, "train") == 1
 
 
 def remembering(task: TaskDigest, round: int, attempt: int) -> RoundRecord:
@@ -249,7 +248,6 @@ def test_attempt_numbers_count_over_the_whole_task_and_per_kind(store: ServerSto
     assert store.next_attempt(task, "train") == begin(store, task, 1) == 1
     assert begin(store, task, 1, "evaluate") == 0
     store.close_attempt(task, "evaluate", 0)
-    assert store.attempts_used(task, "train") == 1
     with pytest.raises(StoreError, match="is failed, not open"):
         store.fail_attempt(task, "train", 0, {})
 
