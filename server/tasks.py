@@ -197,14 +197,17 @@ def _pin(workload: "Workload") -> WorkloadPin:
 
 def _with_phases(workload: "Workload", training: dict[str, Any]) -> dict[str, Any]:
     """`training`; the phases of a workload with several stand in every contract, in the workload's order by default."""
-    if len(workload.phases) == 1:
+    if len(workload.phases) == 1 or training.get("phases"):
         return training
-    return {"phases": [phase.name for phase in workload.phases]} | training
+    return training | {"phases": [phase.name for phase in workload.phases]}
 
 
 def _on_people(workload: "Workload", training: object, rounds: int) -> int:
-    """How many of `rounds` read people's rows."""
-    named = TrainingTerms.model_validate(training).phases
+    """How many of `rounds` read people's rows; all where `training` is invalid, which the whole contract will say."""
+    try:
+        named = TrainingTerms.model_validate(training).phases
+    except ValidationError:
+        return rounds
     return phases.on_people(phases.turns(workload, named), range(1, rounds + 1))
 
 
