@@ -20,6 +20,7 @@ from server.coordinator import Model, Run, run_of, vector_digest
 from server.rounds import first_or_latest, run_round
 from simulations import sources
 from simulations.dealing import Dealt, deal
+from simulations.foresight import require_memory
 from simulations.founding import found
 from simulations.loopback import Loopback
 from simulations.outcome import Outcome, RoundOutcome
@@ -51,9 +52,10 @@ class Stage:
 def run(scenario: Scenario, seed: int, watch: Watch) -> Outcome:
     """One run of a scenario without a sweep; `watch` sees every round once it is committed.
 
-    Equal scenarios and seeds give equal weights, bit by bit, on one machine with one number of threads.
+    `UsageError` before anything is done if it would not fit into memory. Equal scenarios and seeds give equal weights, bit by bit, on one machine with one number of threads.
     """
     began, played = time.perf_counter(), _engine(scenario)
+    require_memory(scenario)
     memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="paceline-", dir=scenario.ray.folder or memory) as path:
         outcome = played(prepare(Path(path), scenario, seed), Path(path), watch)
