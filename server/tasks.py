@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from federation import phases, workloads
+from federation import drafts, phases, workloads
+from federation.drafts import NoisedDraft, PersonDraft
 from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
 from federation.ids import PartyId
 from federation.manifest import (
@@ -22,7 +23,6 @@ from federation.manifest import (
     TrainingTerms,
     Unprotected,
     WorkloadPin,
-    explain,
 )
 from federation.signing import Acceptance, Identity, sign_digest, verify_acceptance, verify_manifest
 from server import enrolment
@@ -36,30 +36,6 @@ VALID_DAYS = 30.0
 MAX_VALID_DAYS = 3660.0
 EPSILON_DIGITS = 4
 NOT_IN_A_FILE = frozenset({"format", "coordinator", "issued_at", "expires_at"})
-
-
-class PersonDraft(Part):
-    """`PersonTerms` as a person writes them: `noise_multiplier` or `epsilon` is computed from the other."""
-
-    unit: Annotated[str, Field(pattern="^(person|record)$")] = "person"
-    sampling_rate: Annotated[float, Field(gt=0, le=1)]
-    noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)] | None = None
-    clip: Annotated[float, Field(gt=0, le=1e6)]
-    rows_per_person: Annotated[int, Field(ge=1, le=100_000)]
-    max_attempts: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    delta: Annotated[float, Field(gt=0, lt=0.1)]
-    epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
-
-
-class NoisedDraft(Part):
-    """`NoisedScores` as a person writes them."""
-
-    disclosure: Annotated[str, Field(pattern="^noised$")]
-    every_rounds: Annotated[int, Field(ge=1)] = 1
-    noise_multiplier: Annotated[float, Field(ge=0.1, le=1000)] | None = None
-    max_evaluations: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    delta: Annotated[float, Field(gt=0, lt=0.1)]
-    epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
 
 
 class CohortEntry(Part):
@@ -86,7 +62,7 @@ def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
     try:
         return contract(words, _cohort(store, words.get("cohort")), folder, store.clock())
     except ValidationError as error:
-        raise ManifestError(f"{path.name}: {explain(error)}") from error
+        raise ManifestError(f"{path.name}: {drafts.problems(error)}") from error
     except (TermsError, WorkloadError, EnrolmentError, ManifestError) as error:
         raise ManifestError(f"{path.name}: {error}") from error
 
