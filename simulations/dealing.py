@@ -9,7 +9,7 @@ from federation.errors import UsageError
 from simulations.population import Indices, People
 from simulations.scenario import Scenario
 
-MOST_JUDGES = 2000
+MOST_JUDGES = 1000
 """More people would say little more about a model and cost memory; of a larger share held out, the rest train."""
 
 

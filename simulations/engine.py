@@ -52,7 +52,8 @@ class Stage:
 def run(scenario: Scenario, seed: int, watch: Watch) -> Outcome:
     """One run of a scenario without a sweep; `watch` sees every round once it is committed.
 
-    `UsageError` before anything is done if it would not fit into memory. Equal scenarios and seeds give equal weights, bit by bit, on one machine with one number of threads.
+    `UsageError` before anything is done if it would not fit into memory. Equal scenarios and seeds give equal weights,
+    bit by bit, on one machine with one number of threads.
     """
     began, played = time.perf_counter(), _engine(scenario)
     require_memory(scenario)

@@ -27,9 +27,9 @@ def require_memory(scenario: Scenario, available: int | None = None) -> None:
     needed = needed_bytes(scenario, workloads.find(scenario.workload))
     if needed > free:
         raise UsageError(
-            f"scenario {scenario.name} needs about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free. "
-            "Sample fewer people per round (privacy.sampling_rate), give them fewer rows (data.rows_per_person), or "
-            "take a smaller model."
+            f"scenario {scenario.name} needs about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are "
+            "free. Sample fewer people per round (privacy.sampling_rate), give them fewer rows (data.rows_per_person), "
+            "or take a smaller model."
         )
 
 

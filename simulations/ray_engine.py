@@ -7,7 +7,6 @@ party's folder for each question. So nothing of a party lives in one worker's me
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def _answer(seats: Seats, party: PartyId, blob: bytes) -> bytes:
     node = open_party(folder, HandRows(people, hand), policy_of(scenario), time)
     with node.store:
         question, _ = wire.read_request(blob, node.pinned.coordinator_key, MAX_MODEL_BYTES)
-        time.ahead_s = (question.issued_at - datetime.now(UTC)).total_seconds()
+        time.moment = question.issued_at
         return engine.seated_answer(node, blob, seats.seed, scenario.rounds)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from federation.drafts import listed, privacy_problems
 from federation.errors import UsageError
 from federation.manifest import PRINTABLE, SLUG, Part, TrainingTerms
 from federation.misfits import misfits
@@ -134,7 +135,6 @@ class Scenario(Part):
     rounds: Annotated[int, Field(ge=1, le=100_000)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)] = (1,)
     engine: Literal["inline", "ray"] = "inline"
-    wire: bool = False
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     data: Data = Data()
     parties: PartyTerms = PartyTerms()
@@ -146,6 +146,13 @@ class Scenario(Part):
     ray: RayTerms = RayTerms()
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
+    @field_validator("privacy")
+    @classmethod
+    def _terms_that_there_are(cls, words: dict[str, Any]) -> dict[str, Any]:
+        if found := privacy_problems(words):
+            raise ValueError("; ".join(found))
+        return words
+
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
@@ -156,8 +163,6 @@ class Scenario(Part):
             raise ValueError(
                 f"{self.parties.count} parties, but only {self.data.people} people: parties without people"
             )
-        if "unit" not in self.privacy:
-            raise ValueError('[privacy] needs unit = "none", "person" or "record"')
         return self
 
     def point(self, values: dict[str, Any]) -> "Scenario":
@@ -204,7 +209,7 @@ def read_words(words: dict[str, Any]) -> Scenario:
     try:
         return Scenario.model_validate(words)
     except ValidationError as error:
-        raise UsageError("this is not a valid scenario:\n  " + "\n  ".join(misfits(error, Scenario))) from error
+        raise UsageError(listed(misfits(error, Scenario), "scenario")) from error
 
 
 def _put(words: dict[str, Any], key: str, value: Any) -> None:

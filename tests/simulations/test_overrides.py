@@ -14,7 +14,6 @@ from simulations.overrides import overridden, parsed, seed_list
         ("data.source=watch", {"data": {"source": "watch"}}),
         ('sweep."exchange.up"=["fp32", "int8"]', {"sweep": {"exchange.up": ["fp32", "int8"]}}),
         ('title=a "quoted" \\ title', {"title": 'a "quoted" \\ title'}),
-        ("wire=true", {"wire": True}),
     ],
 )
 def test_values_are_toml_or_bare_words(assignment, words):
