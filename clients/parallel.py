@@ -16,17 +16,20 @@ def in_order(tasks: Sequence[Callable[[], T]], threads: int) -> Iterator[T]:
     Whole chunks side by side beat threads inside of each product: those wait for one another after every operation.
     At most `threads` + 1 results wait to be taken, so memory does not grow with the number of tasks.
     """
-    if threads == 1 or len(tasks) < 2:
-        yield from (task() for task in tasks)
-        return
-    waiting: deque[Future[T]] = deque()
     try:
-        with ThreadPoolExecutor(threads, "chunk", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for task in tasks:
-                waiting.append(pool.submit(task))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        torch.set_num_threads(1)
+        yield from _side_by_side(tasks, threads) if min(threads, len(tasks)) > 1 else (task() for task in tasks)
     finally:
-        torch.set_num_threads(threads)  # torch keeps one number for all threads that are yet to start
+        torch.set_num_threads(threads)
+
+
+def _side_by_side(tasks: Sequence[Callable[[], T]], threads: int) -> Iterator[T]:
+    waiting: deque[Future[T]] = deque()
+    # torch keeps the number of threads per thread: each of the pool's says again that it is to take one core.
+    with ThreadPoolExecutor(threads, "chunk", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for task in tasks:
+            waiting.append(pool.submit(task))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -29,6 +29,8 @@ SUMMARIES = {
     "workload": "List installed workloads and check one against the contract.",
     "demo": "Run a whole federation on this machine, on real recordings.",
     "simulate": "Run whole federations in one process, from a scenario; compare what came out.",
+    "bench": "Measure speed and learning on this machine, beside other frameworks.",
+    "attack": "Attack a scenario's training, without and with its protection: for researchers, on simulations.",
 }
 """One line per command, so that ``paceline --help`` imports none of them; the order is that of the help page."""
 

@@ -22,7 +22,7 @@ from simulations.loopback import Loopback
 from simulations.population import Indices
 from simulations.scenario import Data, Exchange, PartyTerms, Scenario
 
-PARTIES, SEED = 4, 1
+SEED = 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def scenario(question: clock.Question, workload: Workload) -> Scenario:
         rounds=question.rounds,
         evaluate_every=question.rounds,
         data=Data(people=question.registered, rows_per_person=about.rows, held_out=0.0),
-        parties=PartyTerms(count=PARTIES),
+        parties=PartyTerms(count=question.parties),
         privacy={
             "unit": "person",
             "sampling_rate": question.sampled / question.registered,
@@ -80,7 +80,7 @@ def scenario(question: clock.Question, workload: Workload) -> Scenario:
             "delta": 1e-3,
         },
         training=models.terms(about),
-        exchange=Exchange(min_parties=PARTIES),
+        exchange=Exchange(min_parties=question.parties),
     )
 
 

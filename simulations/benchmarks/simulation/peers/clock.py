@@ -14,7 +14,10 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Question:
-    """Train `sampled` of `registered` people in every round; people's rows lie in `folder`."""
+    """Train `sampled` of `registered` people in every round; people's rows lie in `folder`.
+
+    `parties` is for programs in which people belong to organisations.
+    """
 
     work: str
     folder: Path
@@ -22,6 +25,7 @@ class Question:
     sampled: int
     rounds: int
     threads: int
+    parties: int
 
 
 @dataclass
@@ -43,7 +47,7 @@ def asked() -> Question:
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    for name in ("registered", "sampled", "rounds", "threads"):
+    for name in ("registered", "sampled", "rounds", "threads", "parties"):
         parser.add_argument(f"--{name}", type=int, required=True)
     return Question(**vars(parser.parse_args()))
 

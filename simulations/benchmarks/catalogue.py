@@ -1,0 +1,13 @@
+"""Every benchmark by name, with what it measures."""
+
+CATALOGUE = {
+    "ledger": "Budget reservations and consent snapshots of many people, on disk.",
+    "person_level": "One private step against plain SGD on the same rows.",
+    "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
+    "learning": "How well the demo's tasks learn: federated against central, private against not.",
+    "recommendation": "How well recommendations are: federated, private, central, and by popularity.",
+}
+"""Those that ``python -m simulations.benchmarks`` runs, in this order; each writes into docs/benchmarks."""
+
+SIMULATION = "How fast whole federations are simulated: ours against a plain loop, pfl and Flower with Ray."
+"""``paceline bench simulation`` takes an hour and installs the peers; it runs only where it is asked for."""

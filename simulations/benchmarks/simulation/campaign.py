@@ -1,0 +1,81 @@
+"""Measures every part of the comparison that has not been measured yet, then writes the page."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.errors import UsageError
+from simulations.benchmarks.simulation import first_result, limit, pages
+from simulations.benchmarks.simulation.parts import Part, Place, measured, plan
+from simulations.benchmarks.simulation.peers import work
+
+POOL = 1000
+"""Different people whose rows are written; more registered ones share them."""
+
+CACHE = Path.home() / ".cache" / "paceline" / "comparison"
+"""Environments of the peers, people's rows and finished parts."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asked for."""
+
+    place: Place
+    out: Path
+    only: tuple[str, ...]
+    repeats: int
+    again: bool
+
+
+def run(wish: Wish, say: Callable[[str], None]) -> Path:
+    """Every part, repeat by repeat so that a change of the machine's load meets all; finished ones are kept.
+
+    Returns the page; `say` hears of each part once it is done.
+    """
+    parts = list(plan(wish.only))
+    if not parts:
+        known = ", ".join(part.name for part in plan(()))
+        raise UsageError(f"no part has a name with {' and '.join(wish.only)}; parts are: {known}.")
+    write_rows(wish.place, parts)
+    for repeat in range(wish.repeats):
+        for part in parts:
+            answer(wish, part, repeat, say)
+    say("the machine's limit and the first result …")
+    return pages.write(wish.out, gathered(wish), f"paceline bench simulation --repeats {wish.repeats}")
+
+
+def write_rows(place: Place, parts: Sequence[Part]) -> None:
+    """The rows that the parts read, once."""
+    place.rows.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(part.work for part in parts):
+        if not (place.rows / f"{name}-y.npy").is_file():
+            work.write(place.rows, work.WORKS[name], POOL)
+
+
+def answer(wish: Wish, part: Part, repeat: int, say: Callable[[str], None]) -> None:
+    """Measure one part once, unless it is kept."""
+    kept = wish.place.kept(part.name, repeat)
+    if kept.is_file() and not wish.again:
+        return
+    load = os.getloadavg()[0]
+    found = {**measured(part, wish.place), "load": round(load, 1)}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(found) + "\n", "utf-8")
+    rate = f"{found['people_per_s']:,.0f} people per second" if "people_per_s" in found else found["failed"]
+    say(f"{part.name}, repeat {repeat + 1}: {rate}")
+
+
+def gathered(wish: Wish) -> dict[str, Any]:
+    """Everything that is measured so far, in this call or before."""
+    parts = []
+    for part in plan(()):
+        files = (wish.place.kept(part.name, repeat) for repeat in range(wish.repeats))
+        answers = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+        if answers:
+            about = {"work": part.work, "registered": part.registered, "program": part.program.name}
+            parts.append({**about, "title": part.program.title, "threads": part.threads, "answers": answers})
+    limits = [limit.measured(threads) for threads in sorted({1, os.cpu_count() or 1})]
+    return {"parts": parts, "limit": limits, "first_result": first_result.measured(wish.repeats)}

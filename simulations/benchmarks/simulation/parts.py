@@ -1,0 +1,136 @@
+"""What the comparison measures, part by part: a program on one kind of work with so many registered people."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.settings import QUIET
+from simulations.benchmarks.simulation.environments import FLOWER, PFL, Environment, Pip, code, python
+from simulations.benchmarks.simulation.peers.clock import WARM_UP
+from simulations.settings import ray_environment
+
+SAMPLED = 50
+LIMIT_S = 420
+PACKAGE = "simulations.benchmarks.simulation"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of those that are compared; a part for each number of `threads` that torch is told."""
+
+    name: str
+    title: str
+    module: str
+    threads: tuple[int, ...]
+    environment: Environment | None = None
+    parties: int = 1
+
+
+PROGRAMS = (
+    Program("updates", "paceline, local training alone", "ours.updates", (1, 2)),
+    Program("inline-1", "paceline, whole rounds, 1 party", "ours.inline", (2,)),
+    Program("inline-4", "paceline, whole rounds, 4 parties", "ours.inline", (2,), parties=4),
+    Program("plain", "plain PyTorch loop", "peers.plain_loop", (1, 2)),
+    Program("pfl", "pfl 0.6", "peers.pfl_loop", (1, 2), PFL),
+    Program("flower-ray", "Flower 1.41 with Ray, 2 workers", "peers.flower_ray", (1,), FLOWER),
+)
+PLAN: Mapping[tuple[str, int], int] = {
+    ("convolutional", 100): 14,
+    ("convolutional", 1_000): 14,
+    ("convolutional", 100_000): 14,
+    ("recurrent", 1_000): 5,
+    ("attentive", 1_000): 10,
+    ("trivial", 100): 40,
+    ("trivial", 1_000): 40,
+    ("trivial", 100_000): 40,
+}
+"""Timed rounds of each work and number of registered people; Flower with Ray takes at most ten."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measurement."""
+
+    work: str
+    registered: int
+    program: Program
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """What `--only` picks from."""
+        return f"{self.work}-{self.registered}-{self.program.name}-t{self.threads}"
+
+    @property
+    def rounds(self) -> int:
+        """Timed rounds after the warm-up."""
+        timed = PLAN[self.work, self.registered]
+        return min(timed, 10) if self.program.environment is FLOWER else timed
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things lie: environments and people's rows in `cache`, finished measurements in its folder ``parts``."""
+
+    cache: Path
+    pip: Pip
+
+    @property
+    def rows(self) -> Path:
+        """People's rows."""
+        return self.cache / "rows"
+
+    def kept(self, name: str, repeat: int) -> Path:
+        """The file of one finished measurement."""
+        return self.cache / "parts" / f"{name}-r{repeat}.json"
+
+
+def plan(only: Sequence[str]) -> Iterator[Part]:
+    """All parts whose name holds one of the words of each entry of `only`; programs of one work are neighbours."""
+    for work, registered in PLAN:
+        for program in PROGRAMS:
+            for threads in program.threads:
+                part = Part(work, registered, program, threads)
+                if all(any(word in part.name for word in words.split(",")) for words in only):
+                    yield part
+
+
+def measured(part: Part, place: Place) -> dict[str, Any]:
+    """Run the part's program in a process of its own; its answer, or why there is none."""
+    interpreter, home = Path(sys.executable), Path.cwd()
+    if part.program.environment:
+        interpreter, home = python(place.cache, part.program.environment, place.pip), code(place.cache)
+    variables = {**QUIET, **ray_environment(local=True, token=secrets.token_hex(32)), "OMP_NUM_THREADS": part.threads}
+    command = ["env", *(f"{key}={value}" for key, value in variables.items()), str(interpreter)]
+    command += ["-m", f"{PACKAGE}.{part.program.module}", "--work", part.work, "--folder", str(place.rows.resolve())]
+    command += ["--registered", str(part.registered), "--sampled", str(SAMPLED), "--threads", str(part.threads)]
+    command += ["--rounds", str(part.rounds + WARM_UP), "--parties", str(part.program.parties)]
+    return _answer(command, home)
+
+
+def _answer(command: list[str], home: Path) -> dict[str, Any]:
+    """The last line that a program prints; a process group of its own, so that nothing of it stays behind."""
+    with subprocess.Popen(
+        command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            said, errors = process.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"not done after {LIMIT_S} s"}
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # nothing of it is left, as it should be
+                os.killpg(process.pid, signal.SIGKILL)
+    lines = [line for line in said.splitlines() if line.startswith("{")]
+    if process.returncode != 0 or not lines:
+        reason = (errors.strip().splitlines() or ["no message"])[-1]
+        return {"failed": f"exit code {process.returncode}: {reason[:200]}"}
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
