@@ -48,6 +48,21 @@ def test_any_finite_scores_travel_exactly(sums):
     assert wire.read_answer(wire.pack(header, b"", PARTY), PARTY.public_key, 0) == (header, b"")
 
 
+def test_control_variates_are_named_only_where_there_are_some():
+    """What came later is absent from other messages, so that these keep their bytes; spelled out, it is refused."""
+    plain, payload = requests(b"model")[0]
+    header = TrainRequest.model_validate(dict(plain) | {"variates": {RUNNERS: 3}})
+    blob = wire.pack(header, payload, COORDINATOR)
+    assert wire.read_request(blob, COORDINATOR.public_key, 5) == (header, payload)
+    blob = wire.pack(plain, payload, COORDINATOR)
+    assert b"variates" not in blob
+    envelope, last = blob[8 : 8 + int.from_bytes(blob[4:8], "little")], f'"task":"{plain.task}"'.encode()
+    assert envelope.count(last + b"}") == 1
+    spelled = wire.seal(envelope.replace(last, last + b',"variates":null'), payload, COORDINATOR, wire.REQUEST)
+    with pytest.raises(WireError, match="not in canonical form"):
+        wire.read_request(spelled, COORDINATOR.public_key, 5)
+
+
 def test_a_message_has_one_spelling():
     header, payload = requests(b"model")[0]
     assert wire.pack(header, payload, COORDINATOR) == wire.pack(header, payload, COORDINATOR)
