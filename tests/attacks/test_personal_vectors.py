@@ -12,6 +12,7 @@ import torch
 
 from clients import consent
 from clients.policy import Policy
+from clients.review import _reads
 from clients.rounds import answer
 from federation import wire
 from federation.consent import ConsentState, Purpose
@@ -76,9 +77,9 @@ def encodings(values: npt.NDArray[np.float32]) -> Iterator[bytes]:
 
 
 def found(vector: torch.Tensor, blob: bytes) -> bool:
-    """Whether any run of the vector's values stands in the blob."""
+    """Whether five consecutive values of the vector stand in the blob: they hold a whole run."""
     values = vector.detach().numpy().astype(np.float32)
-    runs = np.lib.stride_tricks.sliding_window_view(values, RUN)
+    runs = np.lib.stride_tricks.sliding_window_view(values, RUN)[::RUN]
     return any(one in blob for run in runs if np.unique(run).size == RUN for one in encodings(run))
 
 
@@ -119,18 +120,22 @@ def gym_and_club(tmp_path: Path) -> Federation:
     return gather(tmp_path, "session_recommendation", cast, POLICY, SeededSource(1))
 
 
+def agreed(federation: Federation, tmp_path: Path) -> str:
+    path = tmp_path / "task.toml"
+    path.write_text(tomli_w.dumps(TASK), "utf-8")
+    return agree(federation, path)
+
+
 def overhear(federation: Federation, tmp_path: Path) -> tuple[Overheard, list[dict[str, torch.Tensor]]]:
     """Run the task; what passed the link, and the weights of every round."""
-    heard, path = Overheard(), tmp_path / "task.toml"
+    heard = Overheard()
 
     def listened(node, blob):
         heard.asked.append(blob)
         heard.answered.append(answer(node, blob))
         return heard.answered[-1]
 
-    path.write_text(tomli_w.dumps(TASK), "utf-8")
-    name = agree(federation, path)
-    run_task(federation.coordinator, Loopback(federation.nodes, listened), name)
+    run_task(federation.coordinator, Loopback(federation.nodes, listened), agreed(federation, tmp_path))
     models, node = [], federation.nodes[GYM]
     for blob in heard.asked:
         _, payload = wire.read_request(blob, node.pinned.coordinator_key, 1 << 24)
@@ -164,6 +169,12 @@ def test_no_vector_is_kept_at_the_node_after_the_rounds_or_a_withdrawal(
     rows = own_rows(1, PEOPLE[GYM])
     assert rows.fields["x"][0].numpy().tobytes() in kept  # the search sees the rows, which are meant to be there
     assert not any(found(vector, kept) for model in models for vector in vectors(model, rows))
+
+
+def test_whoever_reviews_the_contract_is_told_that_histories_are_read(gym_and_club: Federation, tmp_path: Path) -> None:
+    manifest = gym_and_club.coordinator.store.task(agreed(gym_and_club, tmp_path)).manifest()
+    told = _reads(manifest, Role.DATA_PROVIDER)
+    assert told.startswith("which of 500 items (item) a person took up, in which order; only of people whose consent")
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8", "<f2"])

@@ -62,6 +62,8 @@ def test_a_skew_that_the_workload_cannot_have_is_refused() -> None:
         Invented(workloads.find("running_pace"), Data(rotation_deg=10), 1)
     with pytest.raises(UsageError, match="label_skew is about classes"):
         Invented(workloads.find("running_pace"), Data(label_skew=1.0), 1)
+    with pytest.raises(UsageError, match="session_recommendation predicts items"):
+        Invented(workloads.find("session_recommendation"), Data(label_skew=1.0), 1)
 
 
 def test_given_people_are_found_by_their_place() -> None:
