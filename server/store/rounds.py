@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from federation.errors import StoreError
 from federation.ids import PartyId, TaskDigest
@@ -232,8 +232,9 @@ def _add_model(session: Session, model: bytes) -> str:
 
 
 def _keep_memory(session: Session, record: RoundRecord) -> str | None:
-    """Replace the optimiser's memory by the one of this round; its digest, for the round's row."""
+    """Replace the memory by the one of this round, which may be none; its digest, for the round's row."""
     if not record.memory:
+        session.exec(delete(MemoryTable).where(col(MemoryTable.task) == record.task))
         return None
     session.merge(MemoryTable(task=record.task, data=record.memory))
     return hashlib.sha256(record.memory).hexdigest()

@@ -145,6 +145,17 @@ def test_the_optimisers_memory_is_committed_with_its_round(store: ServerStore, t
     assert latest_memory(store, task) == b"memory 2"
 
 
+def test_a_round_that_leaves_nothing_to_remember_deletes_what_was_remembered(
+    store: ServerStore, task: TaskDigest
+) -> None:
+    store.commit_initial(task, b"first")
+    store.commit_round(remembering(task, 1, begin(store, task, 1)))
+    store.commit_round(record(task, 2, begin(store, task, 2)))
+    assert latest_memory(store, task) == b""
+    with store.reading() as session:
+        assert session.get(tables.MemoryTable, task) is None
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [("DELETE FROM optimiser_memory", "missing"), ("UPDATE optimiser_memory SET data = {}", "damaged")],
