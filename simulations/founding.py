@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from clients import consent
 from clients.data import RowSource
 from clients.node import Node
@@ -15,7 +17,9 @@ from clients.settings import NodeFolder
 from clients.statements import ConsentStatement
 from clients.store import NodeStore, open_store, registry
 from clients.store.moments import to_micros
+from federation import drafts
 from federation.consent import ConsentState, Purpose
+from federation.errors import ManifestError
 from federation.ids import PartyId, PersonNumber
 from federation.manifest import Manifest
 from federation.roles import Role
@@ -84,7 +88,10 @@ def contract(coordinator: Coordinator, scenario: Scenario, dealt: Dealt) -> Mani
     cohort = tuple(
         enrolment.as_member(party, len(dealt.hands.get(party.id, ()))) for party in coordinator.store.parties()
     )
-    return tasks.contract(words, cohort, coordinator.folder, coordinator.clock())
+    try:
+        return tasks.contract(words, cohort, coordinator.folder, coordinator.clock())
+    except ValidationError as error:
+        raise ManifestError(f"scenario {scenario.name}: {drafts.problems(error)}") from error
 
 
 def policy_of(scenario: Scenario) -> Policy:

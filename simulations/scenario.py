@@ -117,7 +117,7 @@ class RayTerms(Part):
     cluster see under the same path; without it, a temporary one of this machine.
     """
 
-    address: Annotated[str, Field(pattern=r"^[\w.:/\[\]-]*$")] = ""
+    address: Annotated[str, Field(pattern=r"^(|auto|[\w.:\[\]-]+:[0-9]{1,5})$")] = ""
     folder: Path | None = None
     cpus: Annotated[int, Field(ge=0, le=4096)] = 0
     num_cpus_per_party: Annotated[float, Field(gt=0, le=1024)] = 1.0

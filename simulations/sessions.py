@@ -92,7 +92,8 @@ def hold(asked: Asked, screen: "Console") -> Session:
         with trackers(events, asked.mlflow) as others, board(screen) as shown:
             swept = sweep(asked.scenario, asked.out, at_once, asked.resume, Several([shown, *others]))
     except KeyboardInterrupt:
-        screen.print(f"Interrupted; finished runs are kept. Go on with: {going_on(asked.out)}", markup=False)
+        said = f"Interrupted; finished runs are kept. Go on with: {going_on(asked.out)}"
+        screen.print(said, markup=False, soft_wrap=True)
         raise
     return _reported(swept, began)
 

@@ -132,7 +132,7 @@ class _Lines:
 
     def _say(self, words: str) -> None:
         self._spoke_at = time.monotonic()
-        self._console.print(f"{words} ({_left(self._standing)})", markup=False)
+        self._console.print(f"{words} ({_left(self._standing)})", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
+import psutil
+
 from simulations import records
 from simulations.sweep.board import Board
 from simulations.sweep.folder import Folder
@@ -24,8 +26,9 @@ TAIL_CHARS = 400
 
 def run_side_by_side(folder: Folder, jobs: Sequence[Job], at_once: int, board: Board) -> dict[str, str]:
     """Make all `jobs`; the reason of each that failed, by its label. Ctrl-C ends the processes, finished runs stay."""
-    lanes = Lanes(folder, board, jobs)
-    threads = [threading.Thread(target=lanes.work, name=f"lane-{n}") for n in range(min(at_once, len(jobs)))]
+    count = min(at_once, len(jobs))
+    lanes = Lanes(folder, board, jobs, psutil.virtual_memory().available // count)
+    threads = [threading.Thread(target=lanes.work, name=f"lane-{number}") for number in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -46,10 +49,10 @@ def _wait(threads: Sequence[threading.Thread]) -> None:
 
 
 class Lanes:
-    """Jobs that wait, the processes that work on others, and what went wrong."""
+    """Jobs that wait, the processes that work on others, and what went wrong. `memory_bytes`: of each process."""
 
-    def __init__(self, folder: Folder, board: Board, jobs: Sequence[Job]) -> None:
-        self._folder, self._board = folder, board
+    def __init__(self, folder: Folder, board: Board, jobs: Sequence[Job], memory_bytes: int) -> None:
+        self._folder, self._board, self._memory_bytes = folder, board, memory_bytes
         self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             self._waiting.put(job)
@@ -67,7 +70,8 @@ class Lanes:
                     worker = worker if worker is not None and worker.poll() is None else self._start(log)
                     if worker is None:
                         return
-                    self._ended(job, _make(worker, self._folder, job, self._board, log))
+                    question = ask(self._folder, job, self._memory_bytes)
+                    self._ended(job, _make(worker, question, job, self._board, log))
         except Exception as error:  # shown by the thread that waits for this one
             self.broken.append(error)
 
@@ -117,12 +121,12 @@ class Lanes:
         self._board.end(job, problem)
 
 
-def _make(worker: "subprocess.Popen[str]", folder: Folder, job: Job, board: Board, log: IO[str]) -> str:
+def _make(worker: "subprocess.Popen[str]", question: str, job: Job, board: Board, log: IO[str]) -> str:
     """Why the run failed, or nothing."""
     if worker.stdin is None or worker.stdout is None:
         raise RuntimeError("a worker without pipes")
     try:
-        worker.stdin.write(ask(folder, job))
+        worker.stdin.write(question)
         worker.stdin.flush()
         for line in worker.stdout:
             said = json.loads(line)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from federation.errors import PacelineError
+from federation.errors import PacelineError, UsageError
 from simulations import records
 from simulations.outcome import RoundOutcome
 from simulations.scenario import read_words
@@ -23,6 +23,7 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
         words = json.loads(line)
         job = Job(read_words(words["scenario"]), words["point"], words["seed"])
         try:
+            _require_share(job, words["memory_bytes"])
             make(Folder(Path(words["folder"])), job, partial(_round, replies))
             _say(replies, {"done": True})
         except PacelineError as error:
@@ -32,11 +33,21 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
             _say(replies, {"failed": f"{type(error).__name__}: {error}"})
 
 
-def ask(folder: Folder, job: Job) -> str:
-    """The line that asks a worker for `job`."""
+def ask(folder: Folder, job: Job, memory_bytes: int) -> str:
+    """The line that asks a worker for `job`, which may take `memory_bytes`."""
     scenario = job.scenario.model_dump(mode="json", exclude_unset=True)
     words = {"folder": str(folder.path), "scenario": scenario, "point": job.point, "seed": job.seed}
-    return json.dumps(words) + "\n"
+    return json.dumps(words | {"memory_bytes": memory_bytes}) + "\n"
+
+
+def _require_share(job: Job, memory_bytes: int) -> None:
+    """What is free now is no measure: the runs beside this one have not taken theirs yet."""
+    from simulations.foresight import require_memory
+
+    try:
+        require_memory(job.scenario, memory_bytes)
+    except UsageError as error:
+        raise UsageError(f"{error} Or make fewer runs side by side, with --jobs.") from error
 
 
 def _round(replies: IO[str], done: RoundOutcome) -> None:
