@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from federation.errors import UsageError
 from federation.supervision import end
 from simulations.settings import ray_environment
 
+AUTO = "auto"
 PREFIX = "paceline-ray-"
 STOP_S = 5.0
 
@@ -73,13 +75,17 @@ def kill_workers() -> None:
 
 
 def _join(address: str) -> None:
-    import ray
-
     try:
+        if address != AUTO:
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), STOP_S).close()  # Ray itself tries for minutes
+        import ray
+
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
-            f"no Ray cluster answers at {address}: {error}. Start one with `ray start --head`, or leave out address."
+            f"no Ray cluster answers at {address}: {error}. "
+            "Start one with `ray start --head`, or leave out ray.address to start one here for this run."
         ) from error
 
 

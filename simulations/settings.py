@@ -81,5 +81,5 @@ def ray_environment(*, local: bool, token: str) -> dict[str, str]:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
     if not local:
-        return quiet
+        return {**quiet, "RAY_NUM_REDIS_GET_RETRIES": "2"}  # else it tries for twelve minutes
     return {**quiet, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}

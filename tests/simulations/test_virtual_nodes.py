@@ -26,6 +26,8 @@ from simulations.settings import ray_environment
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 PARTIES = 3
 
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
+
 
 def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
@@ -55,7 +57,7 @@ def app_of(main: Callable[[Grid], None]) -> ServerApp:
 
 
 @pytest.mark.processes
-@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
+@needs_ray
 def test_every_party_answers_and_ctrl_c_leaves_nothing_behind_even_of_busy_workers() -> None:
     from simulations.virtual_nodes import MemoryInbox, virtual_nodes
 
@@ -107,6 +109,13 @@ def test_without_ray_the_error_says_which_extra_is_missing(monkeypatch: pytest.M
     monkeypatch.setattr(ray_cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'paceline\[ray\]'"), ray_running("", 1, 256):
         pass
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(UsageError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: .*ray start --head"):
+        ray_cluster._join("127.0.0.1:1")
+    assert time.monotonic() - began < 10
 
 
 def test_what_we_start_is_for_this_process_only_and_nothing_calls_home() -> None:
