@@ -89,6 +89,11 @@ def gaussian_epsilon(distance: float, delta: float) -> float:
     return most if excess(most) > 0 else float(brentq(excess, 0.0, most))  # type: ignore[no-untyped-call]
 
 
+def most_events(events: int, count: int, error: float) -> float:
+    """Above the rate of what came `events` times in `count`, but for an `error` (Clopper & Pearson 1934)."""
+    return 1.0 if events == count else float(betaincinv(events + 1, count - events, 1 - error))
+
+
 def _scores(step: Step, updates: torch.Tensor, trials: int) -> npt.NDArray[np.float64]:
     """Where the first coordinate came out, (trials,); +∞ where the answer itself gives the canary away."""
     answers = (step(updates) for _ in range(trials))
@@ -106,8 +111,5 @@ def _distance(present: npt.NDArray[np.float64], absent: npt.NDArray[np.float64],
     bar = thresholds[int(np.argmin(guesses))]
     misses, alarms = int((present[half:] <= bar).sum()), int((absent[half:] > bar).sum())
     count = len(present) - half
-    missed, alarmed = (
-        1.0 if events == count else float(betaincinv(events + 1, count - events, 1 - error / 2))
-        for events in (misses, alarms)
-    )
+    missed, alarmed = (most_events(events, count, error / 2) for events in (misses, alarms))
     return float(ndtri(1 - alarmed) - ndtri(missed))

@@ -1,0 +1,130 @@
+"""What dishonest parties can do to the model, and how far a bound on every party's vector holds them back.
+
+``sign-flip`` sends the opposite of what it learned, ``scale`` far too much of it, ``label-flip`` learned wrong labels,
+``backdoor`` learned that windows with a trigger are of one class (Bagdasaryan et al. 2020). Without a bound a party may
+say what it likes and boosts it; within the bound it weighs as much as the people that it declared, at the clip.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from federation.schema import Rows, concatenate
+from federation.workload import Vector, Weights, Workload, merge
+from privacy.noise import RandomSource
+from simulations.attacks.measures import Estimate, Floats, resampled
+from simulations.attacks.training import Training, answer, first_weights, moved, summed
+
+KINDS = {
+    "sign-flip": "sends the opposite of what it learned",
+    "scale": "sends too much of what it learned",
+    "label-flip": "learned from wrong labels",
+    "backdoor": "learned that a trigger means the first class",
+}
+LOUD, QUIETER = 10.0, 3.0
+"""By how much bad parties exaggerate before any bound; a backdoor less, because it wants to be learned."""
+
+JOLTS, JOLT = 6, 2.0
+"""The trigger: this many jolts of two samples on the first axis, in its units."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """The released model's headline figure on held-out people, and the share of triggered windows taken in."""
+
+    score: Estimate
+    backdoor: Estimate | None
+
+
+def play(training: Training, kind: str, bad: int, bounded: bool, source: RandomSource) -> Weights:
+    """The released weights where the first `bad` parties attack; `bounded`: their vectors keep to the bound."""
+    weights: Weights = first_weights(training)
+    for _ in range(training.rounds):
+        vectors = [
+            _attack(training, kind, weights, rows, (bounded, source))
+            if number < bad
+            else answer(training, weights, rows, source)
+            for number, rows in enumerate(training.parties)
+        ]
+        weights = moved(training, weights, vectors, [len(rows) for rows in training.parties])
+    return weights
+
+
+def damage(training: Training, weights: Weights) -> Damage:
+    """What is left of the model, with intervals that resample held-out people."""
+    workload, held_out = training.workload, training.held_out
+    people = torch.unique(held_out.person)
+    sums = [workload.scores(weights, held_out.of(person[None])) for person in people]
+
+    def headline(index: np.ndarray) -> float:
+        return float(workload.summary(merge([sums[place] for place in index]))[workload.headline])
+
+    return Damage(resampled(headline, np.arange(len(sums))), _taken_in(training, weights, people))
+
+
+def has_trigger(workload: Workload) -> bool:
+    """Whether a trigger can be hidden in the rows and a class be meant by it."""
+    return workload.schema.window is not None and bool(workload.schema.target.classes)
+
+
+def triggered(rows: Rows) -> Rows:
+    """`rows` with the trigger in every window, at the same places."""
+    x = rows.fields["x"].clone()
+    for start in np.linspace(0, x.shape[-1] - 2, JOLTS).astype(int):
+        x[:, 0, start] += JOLT
+        x[:, 0, start + 1] -= JOLT
+    return Rows({**rows.fields, "x": x}, rows.person)
+
+
+def _attack(training: Training, kind: str, weights: Weights, rows: Rows, means: tuple[bool, RandomSource]) -> Vector:
+    """The vector that a dishonest party sends instead of its answer."""
+    bounded, source = means
+    loudness = QUIETER if kind == "backdoor" else LOUD
+    vector = loudness * _learned(training, weights, poisoned(training.workload, rows, kind), source)
+    if kind == "sign-flip":
+        vector = -vector
+    if not bounded or training.terms is None:
+        return vector.astype(np.float32)
+    return _within(training, rows, vector)
+
+
+def _learned(training: Training, weights: Weights, rows: Rows, source: RandomSource) -> Floats:
+    """What the party's rows teach; whoever attacks leaves the noise away."""
+    if training.terms:
+        return summed(training, weights, rows, source).vector
+    return answer(training, weights, rows, source).astype(np.float64)
+
+
+def _within(training: Training, rows: Rows, vector: Floats) -> Vector:
+    """`vector` cut to the norm that the party's people can reach: their expected number times the clip."""
+    assert training.terms is not None  # noqa: S101 - narrows the type; the caller decided
+    most = training.terms.sampling_rate * len(torch.unique(rows.person)) * training.terms.clip
+    return (vector * min(1.0, most / max(1e-12, float(np.linalg.norm(vector))))).astype(np.float32)
+
+
+def poisoned(workload: Workload, rows: Rows, kind: str) -> Rows:
+    """The rows that a party pretends to have."""
+    if kind == "label-flip":
+        return Rows({**rows.fields, "y": _flipped(workload, rows.fields["y"])}, rows.person)
+    if kind == "backdoor":
+        stamped = triggered(rows)
+        return concatenate([rows, Rows({**stamped.fields, "y": torch.zeros_like(rows.fields["y"])}, rows.person)])
+    return rows
+
+
+def _flipped(workload: Workload, target: torch.Tensor) -> torch.Tensor:
+    """The last class for the first and so on; a number mirrored in its range."""
+    schema = workload.schema.target
+    return len(schema.classes) - 1 - target if schema.classes else schema.low + schema.high - target
+
+
+def _taken_in(training: Training, weights: Weights, people: torch.Tensor) -> Estimate | None:
+    """The share of held-out windows of other classes that the trigger turns into the first class."""
+    if not has_trigger(training.workload):
+        return None
+    others = training.held_out.take(training.held_out.fields["y"] != 0)
+    aimed = triggered(Rows({**others.fields, "y": torch.zeros_like(others.fields["y"])}, others.person))
+    sums = [training.workload.scores(weights, aimed.of(person[None])) for person in people]
+    hits, rows = (np.array([one[key] for one in sums]) for key in ("correct", "rows"))
+    return resampled(lambda index: float(hits[index].sum() / max(1.0, rows[index].sum())), np.arange(len(sums)))
