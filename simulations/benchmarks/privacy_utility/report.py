@@ -1,0 +1,148 @@
+"""The study's figures as JSON, as a page and as plots."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, pstdev, stdev
+from typing import Any
+
+from simulations.benchmarks.privacy_utility import plots
+from simulations.benchmarks.privacy_utility.words import HOW, OPENING, TERMS, WHAT_BOUGHT_WHAT
+from simulations.benchmarks.record import commit, machine
+from simulations.seeded import STAMP
+
+COMMAND = "python -m simulations.benchmarks.privacy_utility"
+Found = Mapping[str, Any]
+
+
+def write(folder: Path, figures: Found) -> None:
+    """``privacy_utility.json``, ``.md`` and two plots in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"command": COMMAND, "machine": machine(), "commit": commit(), "stamp": STAMP, **figures}
+    (folder / "privacy_utility.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    (folder / "privacy_utility.md").write_text(page(document), "utf-8")
+    plots.by_epsilon(document, folder / "privacy_utility_epsilon.png")
+    plots.what_bought_what(document["changes"], folder / "privacy_utility_changes.png")
+
+
+def page(document: Found) -> str:
+    """The Markdown page."""
+    real = [document[name] for name in ("runners", "lifters") if name in document]
+    parts = [
+        "# Privacy at the size where it works\n",
+        f"`{document['command']}` on {document['machine']}, one thread, commit {document['commit']}. "
+        f"**{document['stamp'].capitalize()}**: the noise is seeded, so that everything can be repeated.\n",
+        OPENING,
+        _promises(document),
+        "## Synthetic people with a watch: accuracy against ε\n",
+        "![Accuracy against ε for 100 to 6,400 people, and the error of runners and lifters]"
+        "(privacy_utility_epsilon.png)\n",
+        _accuracies(document["motion"]),
+        "## Real people: error against ε\n",
+        *(_errors(case) for case in real),
+        "## What bought what\n",
+        _changes(document["changes"]),
+        *([_whole(document["whole"])] if "whole" in document else []),
+        WHAT_BOUGHT_WHAT,
+        "## Terms\n",
+        _terms([*document["motion"], *real]),
+        TERMS,
+        HOW,
+    ]
+    return "\n".join(parts)
+
+
+def _promises(document: Found) -> str:
+    """Targets beside what was measured, with noise at the nodes."""
+    lines = ["| promise (noise at the nodes) | target | measured |", "|---|---|---|"]
+    for case in document["motion"]:
+        limit = {400: 12, 1600: 5}.get(case["people"])
+        if limit and "8" in case["node"]:
+            lost = 100 * (mean(case["plain"]) - mean(case["node"]["8"]))
+            lines.append(f"| ε = 8 against no DP, {case['people']:,} people | ≤ {limit} points | {lost:.1f} points |")
+    runners = document["runners"]
+    if "1" in runners["node"]:
+        worse = mean(runners["node"]["1"]) / mean(runners["plain"]) - 1
+        lines.append(f"| `running_pace` at ε = 1, error against no DP | within 2 % | {worse:+.2%} |")
+    return "\n".join(lines) + "\n"
+
+
+def _accuracies(cases: Sequence[Found]) -> str:
+    epsilons = list(cases[0]["node"])
+    heads = " | ".join(f"ε = {epsilon}" for epsilon in epsilons)
+    lines = [f"| people | noise | no DP | clipped, no noise | {heads} |", f"|---|---|---|---|{'---|' * len(epsilons)}"]
+    for case in cases:
+        for place, name in (("node", "at each of 5 nodes"), ("shared", "once for all")):
+            cells = " | ".join(spread(case[place][epsilon]) for epsilon in epsilons)
+            first = f"{case['people']:,} | {name} | {spread(case['plain'])} | {case['quiet']:.3f}"
+            lines.append(f"| {first if place == 'node' else f' | {name} | | '} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _errors(case: Found) -> str:
+    epsilons, free = list(case["node"]), mean(case["plain"])
+    unit = {"mae_s_per_km": "s/km", "mae_kg": "kg"}.get(case["headline"], case["headline"])
+    parties = ", ".join(f"{people:,}" for people in case["parties"])
+    lines = [
+        f"**{case['name'].capitalize()}**: {case['people']:,} people at five parties ({parties}); {case['judges']:,} "
+        f"others judge. Mean absolute error, {unit}. From synthetic rows alone: {case['start']:.2f}.\n",
+        f"| noise | no DP | clipped, no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
+        f"|---|---|---|{'---|' * len(epsilons)}",
+    ]
+    for place, name in (("node", "at each of 5 nodes"), ("shared", "once for all")):
+        cells = [f"{mean(case[place][e]):.2f} ({mean(case[place][e]) / free - 1:+.1%})" for e in epsilons]
+        lines.append(f"| {name} | {free:.2f} | {case['quiet']:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _changes(found: Found) -> str:
+    epsilons = list(found["variants"][0]["scores"])
+    base = found["variants"][0]["scores"]
+    lines = [
+        f"{found['people']:,} people; one change at a time from the base: noise at each of five nodes, {'{'}p{'}'} "
+        "trained numbers, everybody in every round.\n".replace("{p}", str(found["variants"][0]["parameters"])),
+        "![Accuracy with one change at a time](privacy_utility_changes.png)\n",
+        f"| change | no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
+        f"|---|---|{'---|' * len(epsilons)}",
+    ]
+    for one in found["variants"]:
+        cells = [
+            f"{spread(one['scores'][e])} ({100 * (mean(one['scores'][e]) - mean(base[e])):+.1f})" for e in epsilons
+        ]
+        lines.append(f"| {one['name']} | {one['quiet']:.3f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + f"\n\nThe pre-trained start itself scores {found['pretrained_start']:.3f}.\n"
+
+
+def _whole(found: Found) -> str:
+    epsilons = list(found["trained"][0]["scores"])
+    lines = [
+        f"Few or many parameters: the model with its convolutions, {found['people']:,} people, {found['rounds']} "
+        f"rounds, two rows per local step, noise at each node. Without DP, all of it learns {found['plain']:.3f}.\n",
+        f"| trained | numbers | no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
+        f"|---|---|---|{'---|' * len(epsilons)}",
+    ]
+    for one in found["trained"]:
+        name = ", ".join(f"`{prefix}`" for prefix in one["trains"]) or "everything"
+        cells = " | ".join(spread(one["scores"][epsilon]) for epsilon in epsilons)
+        lines.append(f"| {name} | {one['parameters']:,} | {one['quiet']:.3f} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _terms(cases: Sequence[Found]) -> str:
+    epsilons = list(cases[0]["node"])
+    lines = [
+        f"| case | people | δ | q | rounds | C | rows each | {' | '.join(f'σ, ε = {e}' for e in epsilons)} |",
+        f"|---|---|---|---|---|---|---|{'---|' * len(epsilons)}",
+    ]
+    for case in cases:
+        terms = case["terms"]
+        figures = [case["delta"], terms["sampling_rate"], terms["rounds"], terms["clip"], terms["rows_per_person"]]
+        cells = " | ".join(f"{value:g}" for value in [*figures, *(round(case["sigma"][e], 2) for e in epsilons)])
+        lines.append(f"| {case['name']} | {case['people']:,} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def spread(scores: Sequence[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    deviation = stdev(scores) if len(scores) > 1 else pstdev(scores)
+    return f"{mean(scores):.3f} ± {deviation:.3f}"

@@ -1,0 +1,212 @@
+"""Trains and judges every case at every ε, and one case with one change at a time."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from clients.training import party_update
+from federation import workloads
+from federation.manifest import TrainingTerms
+from federation.workload import Weights, flatten, trained_names, unflatten
+from federation.workloads import exercise_recognition
+from simulations import settings
+from simulations.benchmarks.arithmetic import Task, federated, last, score, without_noise
+from simulations.benchmarks.privacy_utility import cases
+from simulations.benchmarks.privacy_utility.cases import Case, Terms
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured; the quick one is for tests."""
+
+    people: tuple[int, ...] = (100, 400, 1600, 6400)
+    judges: int = cases.JUDGES
+    epsilons: tuple[float, ...] = (8.0, 4.0, 2.0, 1.0)
+    changed_epsilons: tuple[float, ...] = (8.0, 2.0)
+    seeds: tuple[int, int, int] = (5, 3, 2)
+    rounds: int | None = None
+    changed_people: int = 100
+    whole_people: int | None = 400
+
+
+QUICK = Size((20, 30), 10, (8.0,), (8.0,), (1, 1, 1), rounds=2, changed_people=20, whole_people=None)
+SEVERAL, MANY = 1000, 10_000
+"""Cases with more people than these are repeated less often: their scores hardly differ from seed to seed."""
+
+WHOLE_SEEDS, WHOLE_ROUNDS = 2, 12
+PRETRAINED_PEOPLE, PRETRAIN_EPOCHS = 60, 20
+
+
+def run(size: Size) -> Figures:
+    """All figures; prints every case when it is done, because the study takes minutes."""
+    everybody = cases.statistics_of_people(max(size.people), cases.TRAINED)
+    judges = cases.statistics_of_people(size.judges, cases.JUDGED)
+    motion = [shortened(cases.watches(everybody, judges, count), size) for count in size.people]
+    figures: Figures = {"motion": [grid(case, size) for case in motion]}
+    figures["changes"] = changes(shortened(cases.watches(everybody, judges, size.changed_people), size), size)
+    if size.whole_people:
+        figures["whole"] = whole(size.whole_people, size)
+    figures["runners"] = grid(shortened(cases.runners(), size), size)
+    if settings.has(settings.LIFTERS.name):
+        figures["lifters"] = grid(shortened(cases.lifting(), size), size)
+    return figures
+
+
+def shortened(case: Case, size: Size) -> Case:
+    """`case` with fewer rounds where `size` wants that."""
+    if size.rounds is None:
+        return case
+    return replace(case, private=replace(case.private, rounds=size.rounds), plain_rounds=size.rounds)
+
+
+def grid(case: Case, size: Size) -> Figures:
+    """One case: without privacy, then at every ε with noise at the nodes and with noise once for all."""
+    began = time.perf_counter()
+    seeds = size.seeds[(case.people > SEVERAL) + (case.people > MANY)]
+    plain = drawn(case.without_privacy(), case, seeds)
+    quiet = drawn(without_noise(case.at(size.epsilons[0], shared=True)), case, 1)[0]
+    noised = {
+        place: {f"{epsilon:g}": drawn(case.at(epsilon, shared), case, seeds) for epsilon in size.epsilons}
+        for place, shared in (("node", False), ("shared", True))
+    }
+    return said(
+        {
+            "name": case.name,
+            "headline": case.workload.headline,
+            "people": case.people,
+            "parties": [len(torch.unique(rows.person)) for rows in case.parties],
+            "judges": len(torch.unique(case.judges.person)),
+            "delta": case.delta,
+            "terms": terms_of(case),
+            "sigma": {f"{epsilon:g}": sigma(case.at(epsilon, shared=False)) for epsilon in size.epsilons},
+            "start": score(case.at(size.epsilons[0], shared=False), case.first, case.judges),
+            "plain": plain,
+            "quiet": quiet,
+            **noised,
+            "seconds": time.perf_counter() - began,
+        }
+    )
+
+
+def changes(base: Case, size: Size) -> Figures:
+    """One change at a time: what each of them buys."""
+    started, found = pretrained(), []
+    for name, case, shared in variants(base, started):
+        scores = {
+            f"{epsilon:g}": drawn(case.at(epsilon, shared), case, size.seeds[0]) for epsilon in size.changed_epsilons
+        }
+        quiet = drawn(without_noise(case.at(size.changed_epsilons[0], shared)), case, 1)[0]
+        found.append(said({"name": name, "parameters": parameters(case), "quiet": quiet, "scores": scores}))
+    start = score(base.without_privacy(), started, base.judges)
+    return {"people": base.people, "delta": base.delta, "pretrained_start": start, "variants": found}
+
+
+def variants(base: Case, started: Weights) -> Iterator[tuple[str, Case, bool]]:
+    """The base, then the base with one thing changed, then with several."""
+
+    def with_terms(**changed: Any) -> Case:
+        return replace(base, private=replace(base.private, **changed))
+
+    def with_training(**changed: Any) -> Case:
+        return with_terms(training=base.private.training.model_copy(update=changed))
+
+    def from_pretrained(case: Case) -> Case:
+        return replace(case, first=started)
+
+    rounds = max(1, base.private.rounds // 3)
+    step = base.private.training.server_learning_rate / 2
+    gentle = with_terms(rounds=rounds, training=base.private.training.model_copy(update={"server_learning_rate": step}))
+    yield "base", base, False
+    yield "noise once for all", base, True
+    yield "a quarter of the people per round", with_terms(sampling_rate=0.25), False
+    yield "1 local step instead of 4", with_training(local_steps=1), False
+    yield "12 local steps instead of 4", with_training(local_steps=12), False
+    yield "FedAvg instead of FedAdam", with_training(server_optimizer="sgd", server_learning_rate=4.0), False
+    yield "a third of the rounds", with_terms(rounds=rounds), False
+    yield "a third of the rounds, half the server's step", gentle, False
+    yield "pre-trained start", from_pretrained(base), False
+    yield "pre-trained, a third, half", from_pretrained(gentle), False
+    yield "pre-trained, a third, half, noise once for all", from_pretrained(gentle), True
+
+
+def whole(count: int, size: Size) -> Figures:
+    """The model with its convolutions, which needs whole windows: no privacy, and few against many parameters."""
+    rows, judges = (
+        cases.people_with_watches(count, cases.TRAINED),
+        cases.people_with_watches(size.judges, cases.JUDGED),
+    )
+    parties, workload = cases.dealt(rows, count), workloads.find("exercise_recognition")
+    plain = TrainingTerms(learning_rate=0.05, batch_rows=32)
+    first, nobody = exercise_recognition.initial(0), judges.take(torch.zeros(0, dtype=torch.int64))
+    found = []
+    for trains in (("head.",), ("head.", "cnn.out."), ()):
+        training = cases.HEAD.training.model_copy(update={"trains": trains, "step_rows": 2})
+        terms = replace(cases.HEAD, rounds=WHOLE_ROUNDS, training=training)
+        case = Case("whole", workload, parties, judges, terms, WHOLE_ROUNDS, plain, first, first, nobody)
+        scores = {
+            f"{epsilon:g}": drawn(case.at(epsilon, shared=False), case, WHOLE_SEEDS)
+            for epsilon in size.changed_epsilons
+        }
+        quiet = drawn(without_noise(case.at(8.0, shared=False)), case, 1)[0]
+        found.append(said({"trains": trains, "parameters": parameters(case), "quiet": quiet, "scores": scores}))
+    everything = drawn(case.without_privacy(), case, 1)[0]
+    return {"people": count, "rounds": WHOLE_ROUNDS, "plain": everything, "trained": found}
+
+
+def pretrained() -> Weights:
+    """A head trained on the algorithm provider's synthetic people, who wear another watch."""
+    workload, first = cases.head_alone(), exercise_recognition.initial(0)
+    names = trained_names(first, workload.phases[0])
+    rows = cases.statistics_of(cases.other_watches(PRETRAINED_PEOPLE))
+    terms = cases.HEAD_PLAIN.model_copy(update={"local_epochs": PRETRAIN_EPOCHS})
+    update = party_update(workload, workload.phases[0], first, names, rows, terms, cases.PRETRAINED)
+    return unflatten(flatten(first, names) + update.numpy(), first, names)
+
+
+def drawn(task: Task, case: Case, seeds: int) -> list[float]:
+    """The headline on the people who judge, once per seed."""
+    return [score(task, last(federated(task, case.parties, seed)), case.judges) for seed in range(1, seeds + 1)]
+
+
+def sigma(task: Task) -> float:
+    """The task's noise multiplier."""
+    assert task.privacy is not None  # noqa: S101 - narrows the type
+    return task.privacy.noise_multiplier
+
+
+def parameters(case: Case) -> int:
+    """How many numbers a round trains."""
+    names = trained_names(case.first, case.workload.phases[0], case.private.training.trains)
+    return sum(case.first[name].numel() for name in names)
+
+
+def terms_of(case: Case) -> Figures:
+    """The terms that are the same at every ε."""
+    terms: Terms = case.private
+    return {
+        "rounds": terms.rounds,
+        "sampling_rate": terms.sampling_rate,
+        "clip": terms.clip,
+        "rows_per_person": terms.rows_per_person,
+        "training": terms.training.model_dump(mode="json", exclude_defaults=True),
+    }
+
+
+def said(figures: Figures) -> Figures:
+    """`figures`, after printing them in short."""
+    print("  ".join(f"{key} {_short(value)}" for key, value in figures.items() if key != "terms"), flush=True)
+    return figures
+
+
+def _short(value: object) -> object:
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        return f"{statistics.mean(value):.3f}"
+    if isinstance(value, dict):
+        return {key: _short(one) for key, one in value.items()}
+    return f"{value:.3f}" if isinstance(value, float) else value

@@ -1,0 +1,100 @@
+"""The study of privacy and accuracy runs in small, and its shortcuts compute what the long way computes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from clients.training import person_updates
+from federation.manifest import TrainingTerms
+from federation.workload import trained_names
+from federation.workloads import exercise_recognition, running_pace
+from privacy.accounting import SampledGaussian, epsilon
+from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
+from simulations.benchmarks.privacy_utility import cases, report
+from simulations.benchmarks.privacy_utility.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def motion():
+    everybody, judges = cases.statistics_of_people(20, 1), cases.statistics_of_people(5, 2)
+    return cases.watches(everybody, judges, 20)
+
+
+def test_quick_study_writes_figures_page_and_plots(tmp_path):
+    main(["--quick", "--out", str(tmp_path)])
+    figures = json.loads((tmp_path / "privacy_utility.json").read_text())
+    page = (tmp_path / "privacy_utility.md").read_text()
+    assert figures["stamp"] == "simulation: no privacy claim"
+    assert "Simulation: no privacy claim" in page
+    assert [case["people"] for case in figures["motion"]] == [20, 30]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png"}
+
+
+def test_head_on_statistics_computed_before_learns_what_the_whole_model_learns(monkeypatch):
+    monkeypatch.setattr(exercise_recognition, "_varied", lambda x, seed: x)
+    rows = cases.people_with_watches(4, 3)
+    whole, alone, first = exercise_recognition.WORKLOAD, cases.head_alone(), exercise_recognition.initial(0)
+    names, terms = trained_names(first, whole.phases[0], ("head.",)), TrainingTerms(learning_rate=0.5, local_steps=3)
+
+    def updates(workload, own):
+        return torch.cat([u for _, u in person_updates(workload, workload.phases[0], first, names, own, terms, 8, 1)])
+
+    assert torch.allclose(updates(whole, rows), updates(alone, cases.statistics_of(rows)), atol=1e-6)
+
+
+def test_statistics_of_many_people_in_portions_are_those_of_all_at_once(monkeypatch):
+    together = cases.statistics_of_people(7, 5)
+    monkeypatch.setattr(cases, "PORTION", 3)
+    apart = cases.statistics_of_people(7, 5)
+    assert torch.equal(together.person, apart.person)
+    assert torch.equal(together.fields["x"], apart.fields["x"])
+
+
+def test_everybody_is_dealt_to_one_of_five_parties(motion):
+    hands = [set(rows.person.tolist()) for rows in motion.parties]
+    assert [len(hand) for hand in hands] == [8, 5, 3, 2, 2]
+    assert set.union(*hands) == set(range(20))
+
+
+def test_noise_keeps_its_epsilon_over_all_rounds(motion):
+    task = motion.at(2.0, shared=False)
+    cost = SampledGaussian(task.privacy.sampling_rate, task.privacy.noise_multiplier)
+    assert motion.delta == 1e-3
+    assert 1.99 < epsilon(cost, task.rounds, motion.delta) <= 2.0
+
+
+def quiet_parties(count):
+    rows = running_pace.invent(1, count, 1)
+    return [rows.of(torch.tensor([person])) for person in range(count)]
+
+
+@pytest.mark.parametrize(("shared", "draws"), [(False, 4), (True, 1)])
+def test_shared_noise_is_one_draw_and_node_noise_one_per_party(shared, draws):
+    """Updates are clipped to next to nothing, so that only noise moves the model: its variance counts the draws."""
+    workload, parties = running_pace.WORKLOAD, quiet_parties(4)
+    terms = Privacy(1.0, 1e6, 1e-6, 1, 1.0, 1e-3, shared=shared)
+    public = parties[0].take(torch.zeros(0, dtype=torch.int64))
+    task = Task("noise", workload, 1, TrainingTerms(learning_rate=0.1), terms, workload.initial(0), public)
+    moved = np.concatenate([last(federated(task, parties, seed))["head.weight"].numpy() for seed in range(1, 60)])
+    assert 4 * float(moved.std()) == pytest.approx(draws**0.5, rel=0.1)
+
+
+def test_sampled_round_divides_by_the_people_it_expects():
+    workload, parties = running_pace.WORKLOAD, [running_pace.invent(1, 400, 1)]
+    public = parties[0].take(torch.zeros(0, dtype=torch.int64))
+    terms = Privacy(1.0, 1e-6, 10.0, 1, 8.0, 1e-3)
+    task = Task("q", workload, 1, TrainingTerms(learning_rate=0.1), terms, workload.initial(0), public)
+    whole = last(federated(task, parties, 1))["head.weight"]
+    quarter = last(federated(replace(task, privacy=replace(terms, sampling_rate=0.25)), parties, 1))["head.weight"]
+    assert float((whole - quarter).norm()) < 0.3 * float(whole.norm())
+
+
+def test_page_says_how_far_the_targets_were_reached(motion):
+    case = {"people": 400, "plain": [0.8], "node": {"8": [0.7]}}
+    runners = {"node": {"1": [45.0]}, "plain": [46.0]}
+    said = report._promises({"motion": [case], "runners": runners})
+    assert "| ≤ 12 points | 10.0 points |" in said
+    assert "| within 2 % | -2.17% |" in said
