@@ -132,6 +132,7 @@ def initial(seed: int) -> dict[str, torch.Tensor]:
 
 
 @cache
+@torch.inference_mode(mode=False)  # it is kept, and must serve in training whoever asked first
 def content() -> torch.Tensor:
     """What is publicly known of each item, each column with mean 0 and spread 1, (items, features)."""
     year = torch.tensor([[float(item.split("/")[1])] for item in ITEMS])
@@ -185,7 +186,7 @@ def _loss(weights: Weights, fields: Mapping[str, torch.Tensor], seed: int) -> to
 
 
 def _half(own: torch.Tensor, seed: int) -> torch.Tensor:
-    """Zeros and ones, (rows, items), by MurmurHash3's finaliser in whole numbers: batching cannot change a bit."""
+    """Zeros and ones, (rows, items), by multiplying and shifting whole numbers: batching cannot change a bit."""
     place = torch.arange(own.shape[-1], device=own.device)
     key = ((own.detach() > 0) * (place * 7919 + 13)).sum(-1, keepdim=True)
     state = (key * 40503 + place * 65599 + seed % 2**31) & 0x7FFFFFFF

@@ -107,6 +107,15 @@ def test_no_weight_belongs_to_a_person():
         assert (len(who), updates.shape[1]) == (people, sum(tensor.numel() for tensor in weights.values()))
 
 
+def test_scoring_first_does_not_spoil_training():
+    sessions.content.cache_clear()
+    with torch.inference_mode():
+        sessions.logits(sessions.initial(0), marked([1, 2]))
+    weights = {name: tensor.requires_grad_() for name, tensor in sessions.initial(0).items()}
+    sessions._loss(weights, row([1, 2, 3], [4]).fields, 1).sum().backward()
+    assert weights["content.scale"].grad.any()
+
+
 def test_the_catalogue_names_every_item_once():
     assert len(set(sessions.SCHEMA.target.classes)) == ITEMS == 500
     assert sessions.content().shape == (ITEMS, sessions.FEATURES)
