@@ -37,36 +37,43 @@ def pose(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
     """
     attempt = coordinator.store.open_attempt(run.digest, kind)
     if attempt is None:
-        question = _new(coordinator, run, kind, model, round_number)
+        question, payload = _new(coordinator, run, kind, model, round_number)
         coordinator.store.begin_attempt(
             run.digest, kind, round_number, question.model, question.model_dump_json().encode()
         )
     else:
         question = KINDS[kind].model_validate_json(attempt.request).model_copy(update=_fresh(coordinator, run))
-    payload = to_wire(run, _travels(run, kind, model), public_seed(question))[0] if model else b""
+        payload, _ = _outgoing(run, kind, model, question.nonce)
     return Posed(question, wire.pack(question, payload, coordinator.identity))
 
 
-def public_seed(question: Question) -> int:
-    """The codec's public randomness: the first 64 bits of the nonce, as at the node."""
-    return int(question.nonce[:16], 16)
-
-
-def _new(coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int) -> Question:
+def _new(
+    coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int
+) -> tuple[Question, bytes]:
+    """A question that nobody was asked before, and its payload."""
     nonce = coordinator.source.read(16).hex()
+    payload, digest = _outgoing(run, kind, model, nonce)
     fields: dict[str, Any] = {
         "task": run.digest,
         "round": round_number,
         "attempt": coordinator.store.next_attempt(run.digest, kind),
         "nonce": nonce,
-        "model": to_wire(run, _travels(run, kind, model), int(nonce[:16], 16))[1] if model else NOTHING,
+        "model": digest,
         **_fresh(coordinator, run),
     }
     if kind == "train":
         fields["phase"] = run.phase(round_number).name
         if run.manifest.training.scaffold:
             fields["variates"] = dict(model.memory.control.counted) if model and model.memory.control else {}
-    return KINDS[kind](**fields)
+    return KINDS[kind](**fields), payload
+
+
+def _outgoing(run: Run, kind: str, model: Model | None, nonce: str) -> tuple[bytes, str]:
+    """The payload and the digest of what the parties decode from it.
+
+    The codec's randomness is public: the first 64 bits of the nonce, as at the node.
+    """
+    return to_wire(run, _travels(run, kind, model), int(nonce[:16], 16)) if model else (b"", NOTHING)
 
 
 def _travels(run: Run, kind: str, model: Model) -> Vector:
