@@ -65,7 +65,7 @@ def test_a_party_of_the_whole_round_trains_the_sampled_people(tmp_path, capsys, 
 
 def wish(tmp_path, **changes):
     place = parts.Place(tmp_path / "cache", environments.Pip())
-    return replace(campaign.Wish(place, tmp_path / "out", ("trivial-1000-", "plain,updates"), 2, False), **changes)
+    return replace(campaign.Wish(place, tmp_path / "out", ("trivial-1000-50-", "plain,updates"), 2, False), **changes)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def measured(monkeypatch):
 def test_a_stopped_comparison_goes_on_where_it_was(tmp_path, measured):
     said = []
     page = campaign.run(wish(tmp_path), said.append)
-    assert measured == 2 * [f"trivial-1000-{name}-t{threads}" for name in ("updates", "plain") for threads in (1, 2)]
+    assert measured == 2 * [f"trivial-1000-50-{name}-t{threads}" for name in ("updates", "plain") for threads in (1, 2)]
     campaign.run(wish(tmp_path), said.append)
     assert len(measured) == 8, "nothing is measured twice"
     campaign.run(wish(tmp_path, again=True), said.append)
@@ -101,14 +101,16 @@ def test_a_stopped_comparison_goes_on_where_it_was(tmp_path, measured):
 
 
 def test_a_comparison_of_no_part_names_those_that_there_are(tmp_path):
-    with pytest.raises(UsageError, match=r"no part has a name with nonsense; parts are: convolutional-100-updates-t1,"):
+    with pytest.raises(
+        UsageError, match=r"no part has a name with nonsense; parts are: convolutional-1000-50-updates-t1,"
+    ):
         campaign.run(wish(tmp_path, only=("nonsense",)), print)
 
 
 def test_promises_are_told_from_the_best_number_of_threads():
     def part(program, threads, rate, registered=1000):
-        about = {"work": "convolutional", "registered": registered, "program": program, "threads": threads}
-        return about | {"title": program, "answers": [{"people_per_s": rate}, {"failed": "no"}]}
+        about = {"work": "convolutional", "registered": registered, "sampled": 50, "program": program}
+        return about | {"threads": threads, "title": program, "answers": [{"people_per_s": rate}, {"failed": "no"}]}
 
     found = [part("inline-1", 2, 300.0), part("inline-4", 2, 280.0), part("pfl", 1, 90.0), part("pfl", 2, 60.0)]
     lines = list(pages.promises({"parts": [*found, part("pfl", 1, 1.0, 100)]}))

@@ -50,7 +50,7 @@ def run(wish: Wish, say: Callable[[str], None]) -> Path:
 def write_rows(place: Place, parts: Sequence[Part]) -> None:
     """The rows that the parts read, once."""
     place.rows.mkdir(parents=True, exist_ok=True)
-    for name in dict.fromkeys(part.work for part in parts):
+    for name in dict.fromkeys(part.cell.work for part in parts if part.cell.work in work.WORKS):
         if not (place.rows / f"{name}-y.npy").is_file():
             work.write(place.rows, work.WORKS[name], POOL)
 
@@ -75,7 +75,6 @@ def gathered(wish: Wish) -> dict[str, Any]:
         files = (wish.place.kept(part.name, repeat) for repeat in range(wish.repeats))
         answers = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
         if answers:
-            about = {"work": part.work, "registered": part.registered, "program": part.program.name}
-            parts.append({**about, "title": part.program.title, "threads": part.threads, "answers": answers})
+            parts.append({**part.about(), "answers": answers})
     limits = [limit.measured(threads) for threads in sorted({1, os.cpu_count() or 1})]
     return {"parts": parts, "limit": limits, "first_result": first_result.measured(wish.repeats)}

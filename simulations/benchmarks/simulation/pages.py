@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from simulations.benchmarks.record import commit, machine
-from simulations.benchmarks.simulation.parts import SAMPLED
+from simulations.benchmarks.simulation.peers.clock import WARM_UP
+
+Cell = tuple[str, int, int]
+"""Work, registered people, people per round."""
 
 NOTES = """
 ## What the numbers mean
 
 - The work is the same for everybody: the same model (a test compares one person's update of ours with a peer's to
-  1e-6), the same rows from one file that all programs map into memory, the same SGD steps, {sampled} people per round.
+  1e-6), the same rows from one file that all programs map into memory, the same SGD steps.
   1,000 different people lie in the file; more registered ones share their rows in turn, so that nobody spends time on
   making data.
 - *Whole rounds* of ours do more than the peers: every round is signed, checked against the contract and the owner's
@@ -49,12 +52,17 @@ def page(whole: Mapping[str, Any]) -> Iterator[str]:
     yield f"Load of the machine by others while this was measured: {_loads(whole['parts'])}.\n"
     yield "## What was promised\n"
     yield from promises(whole)
-    for work, registered in dict.fromkeys((part["work"], part["registered"]) for part in whole["parts"]):
-        chosen = [part for part in whole["parts"] if (part["work"], part["registered"]) == (work, registered)]
-        yield f"\n## The {work} model, {registered:,} registered people\n"
-        yield from _table(chosen)
+    for cell in dict.fromkeys(map(cell_of, whole["parts"])):
+        work, registered, sampled = cell
+        yield f"\n## The {work} model, {sampled} of {registered:,} registered people per round\n"
+        yield from _table([part for part in whole["parts"] if cell_of(part) == cell])
     yield from _limit(whole)
-    yield NOTES.format(sampled=SAMPLED, warm=2).rstrip()
+    yield NOTES.format(warm=WARM_UP).rstrip()
+
+
+def cell_of(part: Mapping[str, Any]) -> Cell:
+    """What the part is compared on."""
+    return part["work"], part["registered"], part["sampled"]
 
 
 def speed(part: Mapping[str, Any]) -> float | None:
@@ -63,35 +71,37 @@ def speed(part: Mapping[str, Any]) -> float | None:
     return statistics.median(rates) if rates else None
 
 
-def best(parts: Sequence[Mapping[str, Any]], work: str, registered: int, program: str) -> float | None:
+def best(parts: Sequence[Mapping[str, Any]], cell: Cell, program: str) -> float | None:
     """The speed of a program with the number of threads that suits it best."""
     found = [
         rate
         for part in parts
-        if (part["work"], part["registered"]) == (work, registered) and part["program"].startswith(program)
+        if cell_of(part) == cell and part["program"].startswith(program)
         if (rate := speed(part)) is not None
     ]
     return max(found, default=None)
 
 
+COMMON: Cell = ("convolutional", 1_000, 50)
 PROMISES = (
-    ("people per second, local training", "convolutional", 1_000, "updates", None, 300.0),
-    ("people per second, whole rounds", "convolutional", 1_000, "inline", None, 300.0),
-    ("whole rounds against pfl", "convolutional", 1_000, "inline", "pfl", 3.0),
-    ("whole rounds against a plain loop", "convolutional", 1_000, "inline", "plain", 2.5),
-    ("whole rounds against Flower with Ray", "convolutional", 1_000, "inline", "flower-ray", 8.0),
-    ("trivial client, whole rounds against Flower with Ray", "trivial", 1_000, "inline", "flower-ray", 20.0),
+    ("people per second, local training", COMMON, "updates", None, 300.0),
+    ("people per second, whole rounds", COMMON, "inline", None, 300.0),
+    ("whole rounds against pfl", COMMON, "inline", "pfl", 3.0),
+    ("whole rounds against a plain loop", COMMON, "inline", "plain", 2.5),
+    ("whole rounds against Flower with Ray", COMMON, "inline", "flower-ray", 8.0),
+    ("trivial clients, 50 per round, against Flower with Ray", ("trivial", 1_000, 50), "inline", "flower-ray", 20.0),
+    ("trivial clients, 500 per round, against Flower with Ray", ("trivial", 1_000, 500), "inline", "flower-ray", 20.0),
 )
-"""What, on which work and how many registered, whose speed over whose, the target."""
+"""What, on which cell, whose speed over whose, the target."""
 
 
 def promises(whole: Mapping[str, Any]) -> Iterator[str]:
     """A line per promise."""
     yield "| promise | target | measured |"
     yield "|---|---|---|"
-    for what, work, registered, ours, theirs, target in PROMISES:
-        mine = best(whole["parts"], work, registered, ours)
-        other = best(whole["parts"], work, registered, theirs) if theirs else 1.0
+    for what, cell, ours, theirs, target in PROMISES:
+        mine = best(whole["parts"], cell, ours)
+        other = best(whole["parts"], cell, theirs) if theirs else 1.0
         value = "not measured" if mine is None or not other else f"{mine / other:,.{1 if theirs else 0}f}"
         yield f"| {what} | ≥ {target:g}{' ×' if theirs else ''} | {value}{' ×' if theirs and other and mine else ''} |"
     for what, seconds in whole.get("first_result", {}).items():
@@ -101,7 +111,7 @@ def promises(whole: Mapping[str, Any]) -> Iterator[str]:
 def _table(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| program | threads | people/s | least … most | first round (s) | memory (MB) | ours, whole rounds, is |"
     yield "|---|---|---|---|---|---|---|"
-    ours = best(parts, parts[0]["work"], parts[0]["registered"], "inline")
+    ours = best(parts, cell_of(parts[0]), "inline")
     for part in parts:
         yield _row(part, ours)
 
@@ -137,7 +147,7 @@ def _limit(whole: Mapping[str, Any]) -> Iterator[str]:
     yield f"\nA person of the convolutional work takes {flop / 1e6:.0f} million operations in matrix products alone."
     yield f"{cores} cores at {one:.0f} · 10⁹ each could do no more than {most:,.0f} people per second."
     for program, what in (("updates", "local training"), ("inline", "whole rounds")):
-        rate = best(whole["parts"], "convolutional", 1_000, program)
+        rate = best(whole["parts"], COMMON, program)
         if rate is not None:
             yield f"We reach {rate / most:.0%} of that with {what}."
     yield (

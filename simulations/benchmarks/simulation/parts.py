@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from simulations.benchmarks.simulation.environments import FLOWER, PFL, Environm
 from simulations.benchmarks.simulation.peers.clock import WARM_UP
 from simulations.settings import ray_environment
 
-SAMPLED = 50
 LIMIT_S = 420
 PACKAGE = "simulations.benchmarks.simulation"
 
@@ -32,6 +31,7 @@ class Program:
     threads: tuple[int, ...]
     environment: Environment | None = None
     parties: int = 1
+    engine: str = "inline"
 
 
 PROGRAMS = (
@@ -42,38 +42,68 @@ PROGRAMS = (
     Program("pfl", "pfl 0.6", "peers.pfl_loop", (1, 2), PFL),
     Program("flower-ray", "Flower 1.41 with Ray, 2 workers", "peers.flower_ray", (1,), FLOWER),
 )
-PLAN: Mapping[tuple[str, int], int] = {
-    ("convolutional", 100): 14,
-    ("convolutional", 1_000): 14,
-    ("convolutional", 100_000): 14,
-    ("recurrent", 1_000): 5,
-    ("attentive", 1_000): 10,
-    ("trivial", 100): 40,
-    ("trivial", 1_000): 40,
-    ("trivial", 100_000): 40,
-}
-"""Timed rounds of each work and number of registered people; Flower with Ray takes at most ten."""
+ENGINES = (
+    Program("engine-inline", "paceline, engine inline, 4 parties", "ours.installed", (2,), parties=4),
+    Program("engine-ray", "paceline, engine ray, 4 parties, 2 workers", "ours.installed", (1,), None, 4, "ray"),
+)
+"""Our two engines on a workload that is installed, as Ray's workers need it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What all of `programs` do: `rounds` timed ones, in each of which `sampled` of `registered` people train."""
+
+    work: str
+    registered: int
+    sampled: int
+    rounds: int
+    programs: tuple[Program, ...] = PROGRAMS
+
+
+PLAN = (
+    Cell("convolutional", 1_000, 50, 14),
+    Cell("trivial", 1_000, 50, 40),
+    Cell("trivial", 1_000, 500, 20),
+    Cell("recurrent", 1_000, 50, 5),
+    Cell("attentive", 1_000, 50, 10),
+    Cell("convolutional", 100, 50, 14),
+    Cell("trivial", 100, 50, 40),
+    Cell("convolutional", 100_000, 50, 14),
+    Cell("trivial", 100_000, 50, 40),
+    Cell("exercise_recognition", 100, 50, 10, ENGINES),
+)
+"""The most important first. Flower with Ray takes at most ten rounds."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One measurement."""
 
-    work: str
-    registered: int
+    cell: Cell
     program: Program
     threads: int
 
     @property
     def name(self) -> str:
         """What `--only` picks from."""
-        return f"{self.work}-{self.registered}-{self.program.name}-t{self.threads}"
+        cell = self.cell
+        return f"{cell.work}-{cell.registered}-{cell.sampled}-{self.program.name}-t{self.threads}"
 
     @property
     def rounds(self) -> int:
         """Timed rounds after the warm-up."""
-        timed = PLAN[self.work, self.registered]
-        return min(timed, 10) if self.program.environment is FLOWER else timed
+        return min(self.cell.rounds, 10) if self.program.environment is FLOWER else self.cell.rounds
+
+    def about(self) -> dict[str, str | int]:
+        """What the page says of it."""
+        return {
+            "work": self.cell.work,
+            "registered": self.cell.registered,
+            "sampled": self.cell.sampled,
+            "program": self.program.name,
+            "title": self.program.title,
+            "threads": self.threads,
+        }
 
 
 @dataclass(frozen=True)
@@ -94,11 +124,11 @@ class Place:
 
 
 def plan(only: Sequence[str]) -> Iterator[Part]:
-    """All parts whose name holds one of the words of each entry of `only`; programs of one work are neighbours."""
-    for work, registered in PLAN:
-        for program in PROGRAMS:
+    """All parts whose name holds one of the words of each entry of `only`; programs of one cell are neighbours."""
+    for cell in PLAN:
+        for program in cell.programs:
             for threads in program.threads:
-                part = Part(work, registered, program, threads)
+                part = Part(cell, program, threads)
                 if all(any(word in part.name for word in words.split(",")) for words in only):
                     yield part
 
@@ -110,10 +140,23 @@ def measured(part: Part, place: Place) -> dict[str, Any]:
         interpreter, home = python(place.cache, part.program.environment, place.pip), code(place.cache)
     variables = {**QUIET, **ray_environment(local=True, token=secrets.token_hex(32)), "OMP_NUM_THREADS": part.threads}
     command = ["env", *(f"{key}={value}" for key, value in variables.items()), str(interpreter)]
-    command += ["-m", f"{PACKAGE}.{part.program.module}", "--work", part.work, "--folder", str(place.rows.resolve())]
-    command += ["--registered", str(part.registered), "--sampled", str(SAMPLED), "--threads", str(part.threads)]
-    command += ["--rounds", str(part.rounds + WARM_UP), "--parties", str(part.program.parties)]
+    command += ["-m", f"{PACKAGE}.{part.program.module}", *_words(part, place)]
     return _answer(command, home)
+
+
+def _words(part: Part, place: Place) -> list[str]:
+    """The question on a program's command line."""
+    asked = {
+        "work": part.cell.work,
+        "folder": place.rows.resolve(),
+        "registered": part.cell.registered,
+        "sampled": part.cell.sampled,
+        "rounds": part.rounds + WARM_UP,
+        "threads": part.threads,
+        "parties": part.program.parties,
+        "engine": part.program.engine,
+    }
+    return [word for name, value in asked.items() for word in (f"--{name}", str(value))]
 
 
 def _answer(command: list[str], home: Path) -> dict[str, Any]:

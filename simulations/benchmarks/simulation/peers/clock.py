@@ -16,7 +16,7 @@ WARM_UP = 2
 class Question:
     """Train `sampled` of `registered` people in every round; people's rows lie in `folder`.
 
-    `parties` is for programs in which people belong to organisations.
+    `parties` and `engine` are for programs in which people belong to organisations.
     """
 
     work: str
@@ -26,6 +26,7 @@ class Question:
     rounds: int
     threads: int
     parties: int
+    engine: str
 
 
 @dataclass
@@ -47,6 +48,7 @@ def asked() -> Question:
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--engine", default="inline")
     for name in ("registered", "sampled", "rounds", "threads", "parties"):
         parser.add_argument(f"--{name}", type=int, required=True)
     return Question(**vars(parser.parse_args()))
