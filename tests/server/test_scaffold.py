@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients import scaffold
@@ -72,7 +72,7 @@ def bent_task(local_epochs: int = 20, **training: Any) -> Any:
         Member(party=party, name=party, role=Role.DATA_PROVIDER, fingerprint=Fingerprint(digit * 64), people=4)
         for party, digit in ((CITY, "a"), (HILL, "b"))
     )
-    terms = TrainingTerms(learning_rate=0.02, local_epochs=local_epochs, batch_rows=2, **training)
+    terms = TrainingTerms(learning_rate=0.02, local_epochs=local_epochs, batch_rows=4, **training)
     changes = {"cohort": cohort, "training": terms, "privacy": Unprotected(unit="none"), "evaluation": None}
     return manifest().model_copy(update=changes)
 
@@ -112,6 +112,7 @@ def bent_result(task: Any, rounds: int, absent: Callable[[int], PartyId | None])
     return float(model.weights["w"])
 
 
+@settings(max_examples=30)
 @given(st.floats(-5, 5), st.floats(-20, 20), st.floats(-20, 20), st.sampled_from([CITY, HILL]))
 def test_the_new_variate_is_the_mean_slope_of_the_partys_own_loss(
     weight: float, server: float, own: float, party: PartyId
@@ -119,7 +120,7 @@ def test_the_new_variate_is_the_mean_slope_of_the_partys_own_loss(
     """Two steps, whatever corrects them: (g(x) + g(x - η (g(x) + c - cᵢ))) / 2 with g(w) = a (w - b)."""
     control = Control(np.array([server], np.float32), np.array([own]), None)
     weights = {"w": torch.tensor([weight])}
-    sent = scaffold.update(agreed_on(bent_task(1, scaffold=True), 1), weights, bent_rows(party), 0, control).numpy()
+    sent = scaffold.update(agreed_on(bent_task(2, scaffold=True), 1), weights, bent_rows(party), 0, control).numpy()
     a, b = OWN[party]
     first = a * (weight - b)
     second = a * (weight - 0.02 * (first + server - own) - b)
@@ -129,14 +130,14 @@ def test_the_new_variate_is_the_mean_slope_of_the_partys_own_loss(
 
 def test_scaffold_reaches_the_optimum_where_fedavg_drifts() -> None:
     """Karimireddy et al. 2020, Section 4: FedAvg's fixed point is the mean of where the parties would go alone."""
-    assert abs(bent_result(bent_task(), 60, lambda _: None) - OPTIMUM) > 0.2
-    assert bent_result(bent_task(scaffold=True), 60, lambda _: None) == pytest.approx(OPTIMUM, abs=1e-4)
+    assert abs(bent_result(bent_task(), 40, lambda _: None) - OPTIMUM) > 0.2
+    assert bent_result(bent_task(scaffold=True), 40, lambda _: None) == pytest.approx(OPTIMUM, abs=1e-4)
 
 
 def test_scaffold_reaches_the_optimum_though_parties_take_turns() -> None:
     everybody_twice_then_one = [None, None, CITY, HILL]
     found = bent_result(
-        bent_task(scaffold=True, server_learning_rate=0.5), 120, lambda number: everybody_twice_then_one[number % 4]
+        bent_task(scaffold=True, server_learning_rate=0.5), 80, lambda number: everybody_twice_then_one[number % 4]
     )
     assert found == pytest.approx(OPTIMUM, abs=0.02)
 
@@ -200,11 +201,7 @@ def with_a_third_vector(header: UpdateAnswer, payload: bytes) -> bytes:
     return payload + payload[: len(payload) // 2]
 
 
-def one_number_short(header: UpdateAnswer, payload: bytes) -> bytes:
-    return payload[:-4]
-
-
-@pytest.mark.parametrize("change", [without_the_variate, with_a_third_vector, one_number_short])
+@pytest.mark.parametrize("change", [without_the_variate, with_a_third_vector])
 def test_an_answer_whose_variate_has_another_size_is_left_out(
     tmp_path: Path, change: Callable[[UpdateAnswer, bytes], bytes]
 ) -> None:
