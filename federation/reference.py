@@ -30,7 +30,7 @@ def leaves() -> Iterator[str]:
 
 
 def _pages(words: str, command: Any) -> Iterator[str]:
-    if hasattr(command, "commands"):
+    if hasattr(command, "commands") and not _runs(command):
         yield _text(command.help) + "\n"
     for leaf, found in _leaves(words, command):
         if leaf != words:
@@ -41,13 +41,19 @@ def _pages(words: str, command: Any) -> Iterator[str]:
 
 def _leaves(words: str, command: Any) -> Iterator[tuple[str, Any]]:
     """Commands in the order in which the group lists them."""
-    if not hasattr(command, "commands"):
+    if _runs(command):
         yield words, command
+    if not hasattr(command, "commands"):
         return
     for name in command.list_commands(command.context_class(command)):
         inner = command.commands[name]
         if not inner.hidden:
             yield from _leaves(f"{words} {name}", inner)
+
+
+def _runs(command: Any) -> bool:
+    """Whether it does something itself: a command, or a group such as ``paceline simulate``."""
+    return not hasattr(command, "commands") or bool(command.invoke_without_command)
 
 
 def _parameters(command: Any) -> Iterator[str]:
