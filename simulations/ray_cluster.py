@@ -4,13 +4,11 @@ import contextlib
 import gc
 import importlib.util
 import logging
-import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import warnings
@@ -21,7 +19,7 @@ from typing import Any
 
 from federation.errors import UsageError
 from federation.supervision import end
-from simulations.settings import ray_environment
+from simulations.settings import set_for_ray
 
 AUTO = "auto"
 PREFIX = "paceline-ray-"
@@ -42,10 +40,7 @@ def ray_running(address: str, cpus: int, object_store_mb: int) -> Iterator[None]
     statistics sent, no file left behind.
     """
     require()
-    wanted = ray_environment(local=not address, token=_token())
-    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in wanted.items()):
-        raise UsageError("Ray was imported by this process before, with other settings; run the scenario in a new one.")
-    os.environ.update(wanted)
+    set_for_ray(local=not address, token=_token())
     import ray  # after the environment: Ray reads it when it is imported
 
     with _narrow_warnings(), _signals_kept(), _folder() as folder:

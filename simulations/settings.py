@@ -1,6 +1,7 @@
 """Where real data that pip cannot install lies: the part of the environment that simulations read."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def has(name: str) -> bool:
 def _wanted(files: tuple[PublicFile, ...]) -> str:
     lines = [f"  {file.name}: {file.content} ({file.licence}). {file.origin}" for file in files]
     return "\n".join([f"Put these files into a folder and set {VARIABLE} to it:", *lines])
+
+
+def set_for_ray(*, local: bool, token: str) -> None:
+    """Put into the environment what `ray_environment` says; `UsageError` where Ray was imported with other values."""
+    wanted = ray_environment(local=local, token=token)
+    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in wanted.items()):
+        raise UsageError("Ray was imported by this process before, with other settings; run the scenario in a new one.")
+    os.environ.update(wanted)
 
 
 def ray_environment(*, local: bool, token: str) -> dict[str, str]:

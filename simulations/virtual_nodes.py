@@ -22,7 +22,7 @@ from flwr.common.constant import (
 from flwr.proto.task_pb2 import Task
 from flwr.server.superlink.fleet.vce import start_vce
 from flwr.server.superlink.fleet.vce.metrics import VceMetrics
-from flwr.server.superlink.linkstate import LinkStateFactory
+from flwr.server.superlink.linkstate import LinkState, LinkStateFactory
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState, RunRecord
 from flwr.serverapp import ServerApp
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID
@@ -52,7 +52,6 @@ class VirtualNodes:
 
     grid: InMemoryGrid
     nodes: Mapping[int, int]
-    metrics: VceMetrics = field(default_factory=VceMetrics)
     ended: threading.Event = field(default_factory=threading.Event)
     failure: list[BaseException] = field(default_factory=list)
 
@@ -86,29 +85,23 @@ def virtual_nodes(party: Party, count: int, terms: RayTerms) -> Iterator[Virtual
 
     `party` is sent to the workers with every message, so that it should hold little.
     """
-    resources = {"num_cpus": terms.num_cpus_per_party, "num_gpus": terms.num_gpus_per_party}
-    run = Run.create_empty(RUN)
-    run.primary_task_id, run.federation_id = TASK, NOOP_FEDERATION_ID
-    factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, NoOpFederationManager(), ObjectStoreFactory())
+    factory, run = _memory()
     state = factory.state()
-    assert isinstance(state, InMemoryLinkState)  # noqa: S101 - narrows the type; the name asks for it
-    state.run_ids[RUN], state.task_store[TASK] = RunRecord(run=run), Task(task_id=TASK, run_id=RUN)
     grid = InMemoryGrid(factory)
     grid.set_run(run)
     nodes = VirtualNodes(grid, {_node(state): number for number in range(count)})
+    stop = threading.Event()
 
     def engine() -> None:
         try:
             start_vce(
                 backend_name="ray",
-                backend_config_json_stream=json.dumps(
-                    {"client_resources": dict(resources), "actor": {"tensorflow": 0}}
-                ),
+                backend_config_json_stream=_backend(terms),
                 app_dir="",
                 is_app=False,
                 f_stop=stop,
                 run=run,
-                metrics=nodes.metrics,
+                metrics=VceMetrics(),
                 client_app=client_app(lambda context: party(int(context.node_config[PARTITION_ID_KEY]))),
                 state_factory=factory,
                 existing_nodes_mapping=dict(nodes.nodes),
@@ -118,18 +111,44 @@ def virtual_nodes(party: Party, count: int, terms: RayTerms) -> Iterator[Virtual
         finally:
             nodes.ended.set()
 
-    stop = threading.Event()
     thread = threading.Thread(target=engine, name="flower-simulation", daemon=True)
     with _only_warnings(), ray_running(terms.address, terms.cpus, terms.object_store_mb):
         thread.start()
         try:
             yield nodes
         finally:
-            stop.set()
-            thread.join(STOP_S)
-            if thread.is_alive():  # Flower waits for workers that are busy
-                kill_workers()
-                thread.join(STOP_S)
+            _stop(thread, stop)
+
+
+def _stop(thread: threading.Thread, stop: threading.Event) -> None:
+    stop.set()
+    thread.join(STOP_S)
+    if thread.is_alive():  # Flower waits for workers that are busy
+        kill_workers()
+        thread.join(STOP_S)
+
+
+def _memory() -> tuple[LinkStateFactory, Run]:
+    """Flower's state in memory, with one run whose only task is the ServerApp's."""
+    run = Run.create_empty(RUN)
+    run.primary_task_id, run.federation_id = TASK, NOOP_FEDERATION_ID
+    factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, NoOpFederationManager(), ObjectStoreFactory())
+    state = factory.state()
+    assert isinstance(state, InMemoryLinkState)  # noqa: S101 - narrows the type; the name asks for it
+    state.run_ids[RUN], state.task_store[TASK] = RunRecord(run=run), Task(task_id=TASK, run_id=RUN)
+    return factory, run
+
+
+def _node(state: LinkState) -> int:
+    """A node that is always there; nobody authenticates within one process."""
+    number = state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, secrets.token_bytes(32), HEARTBEAT_INTERVAL_INF)
+    state.acknowledge_node_heartbeat(number, HEARTBEAT_INTERVAL_INF)
+    return number
+
+
+def _backend(terms: RayTerms) -> str:
+    resources = {"num_cpus": terms.num_cpus_per_party, "num_gpus": terms.num_gpus_per_party}
+    return json.dumps({"client_resources": resources, "actor": {"tensorflow": 0}})
 
 
 @contextlib.contextmanager
@@ -142,10 +161,3 @@ def _only_warnings() -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
-
-
-def _node(state: InMemoryLinkState) -> int:
-    """A node that is always there; nobody authenticates within one process."""
-    number = state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, secrets.token_bytes(32), HEARTBEAT_INTERVAL_INF)
-    state.acknowledge_node_heartbeat(number, HEARTBEAT_INTERVAL_INF)
-    return number

@@ -35,6 +35,11 @@ TOUCHED = {
     ],
     "flwr.supernode.servicer.runtime.runtime_handlers": ["acquire_task"],
     "flwr.supernode.runtime.run_clientapp": ["push_message"],
+    "flwr.server.superlink.fleet.vce": ["start_vce"],
+    "flwr.server.superlink.fleet.vce.metrics": ["VceMetrics"],
+    "flwr.server.superlink.linkstate": ["LinkState", "LinkStateFactory"],
+    "flwr.server.superlink.linkstate.in_memory_linkstate": ["InMemoryLinkState", "RunRecord"],
+    "flwr.superlink.grid": ["InMemoryGrid"],
 }
 
 
