@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from clients.algorithm_provider import initial_weights, public_rows
 from federation import workloads
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workload import Phase, Weights, Workload
 from federation.workloads import exercise_recognition
 from privacy.accounting import noise_for

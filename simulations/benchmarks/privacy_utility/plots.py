@@ -40,17 +40,16 @@ def by_epsilon(document: Found, path: Path) -> None:
 
 
 def what_bought_what(changes: Found, path: Path) -> None:
-    """One bar per change and ε, the base as a line."""
+    """One dot per change and ε, the base as a line."""
     variants, epsilons = changes["variants"], list(changes["variants"][0]["scores"])
     figure, made = panels(len(epsilons), height=0.36 * len(variants) + 0.7)
     for panel, epsilon in zip(made, epsilons, strict=True):
         scores = [one["scores"][epsilon] for one in variants][::-1]
         names = [one["name"] for one in variants][::-1]
-        panel.barh(names, [mean(one) for one in scores], xerr=[pstdev(one) for one in scores], color=COLOURS[0])
-        panel.axvline(mean(scores[-1]), color=COLOURS[1], lw=1)
-        panel.set_xlim(0.4, 0.8)
+        means, spreads = [mean(one) for one in scores], [pstdev(one) for one in scores]
+        panel.errorbar(means, names, xerr=spreads, color=COLOURS[0], ls="", marker="o", ms=5)
+        panel.axvline(means[-1], color=COLOURS[1], lw=1)
         panel.xaxis.set_major_locator(AutoLocator())
-        panel.grid(visible=False)
         heading(panel, f"ε = {epsilon}, accuracy")
     for panel in made[1:]:
         panel.set_yticklabels([])

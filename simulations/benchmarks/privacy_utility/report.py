@@ -37,6 +37,7 @@ def page(document: Found) -> str:
         "## Synthetic people with a watch: accuracy against ε\n",
         "![Accuracy against ε for 100 to 6,400 people, and the error of runners and lifters]"
         "(privacy_utility_epsilon.png)\n",
+        "Dotted: no DP. Bars: standard deviation over seeds.\n",
         _accuracies(document["motion"]),
         "## Real people: error against ε\n",
         *(_errors(case) for case in real),
@@ -100,7 +101,9 @@ def _changes(found: Found) -> str:
     base = found["variants"][0]["scores"]
     lines = [
         f"{found['people']:,} people; one change at a time from the base: noise at each of five nodes, {'{'}p{'}'} "
-        "trained numbers, everybody in every round.\n".replace("{p}", str(found["variants"][0]["parameters"])),
+        "trained numbers, everybody in every round. In brackets: points against the base.\n".replace(
+            "{p}", str(found["variants"][0]["parameters"])
+        ),
         "![Accuracy with one change at a time](privacy_utility_changes.png)\n",
         f"| change | no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
         f"|---|---|{'---|' * len(epsilons)}",

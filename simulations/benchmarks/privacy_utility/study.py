@@ -10,7 +10,7 @@ import torch
 
 from clients.training import party_update
 from federation import workloads
-from federation.manifest import TrainingTerms
+from federation.terms import TrainingTerms
 from federation.workload import Weights, flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition
 from simulations import settings
@@ -142,7 +142,7 @@ def whole(count: int, size: Size) -> Figures:
         cases.people_with_watches(size.judges, cases.JUDGED),
     )
     parties, workload = cases.dealt(rows, count), workloads.find("exercise_recognition")
-    plain = TrainingTerms(learning_rate=0.05, batch_rows=32)
+    plain = TrainingTerms(learning_rate=0.05, local_epochs=3, batch_rows=32)
     first, nobody = exercise_recognition.initial(0), judges.take(torch.zeros(0, dtype=torch.int64))
     found = []
     for trains in (("head.",), ("head.", "cnn.out."), ()):
