@@ -5,8 +5,8 @@ from itertools import product
 import torch
 
 from clients.training import party_update
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workload import Workload, trained_names, unflatten
 
 ROWS_PER_INVENTED_PERSON = 20

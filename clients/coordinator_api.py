@@ -16,8 +16,8 @@ from clients.pinned import Pinned, load_pinned
 from clients.settings import NodeFolder
 from federation.enrolment import API_PATH, HTTP_DOMAIN, certificate_fingerprint, request_bytes
 from federation.errors import EnrolmentError, LinkError, UsageError
-from federation.manifest import HEX64, SLUG
 from federation.signing import Identity
+from federation.terms import HEX64, SLUG
 
 TIMEOUT_S = 20.0
 MAX_ANSWER_BYTES = 4 << 20

@@ -9,9 +9,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from clients.settings import NodeFolder
 from federation.errors import EnrolmentError, SignatureError
 from federation.ids import Fingerprint, PartyId, TaskDigest
-from federation.manifest import HEX64, SLUG, Member
+from federation.manifest import Member
 from federation.roles import Role
 from federation.signing import fingerprint
+from federation.terms import HEX64, SLUG
 
 
 class Pinned(BaseModel):

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from federation.consent import AGE_OF_CONSENT_YEARS, Purpose
 from federation.errors import ManifestError, PrivacyError, Refusal, Refused
 from federation.ids import PartyId
-from federation.manifest import Manifest, Member, NoisedScores, PersonTerms, PublishedScores
+from federation.manifest import Manifest, Member
 from federation.roles import Role, Step, require
+from federation.terms import NoisedScores, PersonTerms, PublishedScores
 
 if TYPE_CHECKING:
     from federation.workload import Vector

@@ -10,10 +10,11 @@ from federation import workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, WorkloadError
 from federation.ids import TaskDigest
-from federation.manifest import Manifest, NoisedScores, PersonTerms, PublishedScores
+from federation.manifest import Manifest
 from federation.phases import turns
 from federation.roles import Role, Step
 from federation.signing import verify_manifest
+from federation.terms import NoisedScores, PersonTerms, PublishedScores
 
 PURPOSES = {
     Purpose.TRAIN_MOTION_MODELS: "training motion models together with others",

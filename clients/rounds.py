@@ -18,10 +18,11 @@ from clients.updates import train_on_people, train_on_public
 from federation import codecs, wire, workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, Refusal, Refused, WireError
-from federation.manifest import Manifest, PublishedScores, parse
+from federation.manifest import Manifest, parse
 from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest, TrainRequest
 from federation.phases import phase_of
 from federation.roles import Role, Step, training_step
+from federation.terms import PublishedScores
 from federation.workload import Vector, Weights, Workload, flatten, trained_names, unflatten
 
 __all__ = ["Node", "answer", "open_node"]

@@ -9,10 +9,10 @@ from clients.replies import common, record
 from clients.trainer import scorable
 from clients.updates import reserve, who_can_pay
 from federation.errors import Refusal, Refused
-from federation.manifest import NoisedScores, PublishedScores
 from federation.messages import ScoresAnswer
 from federation.roles import Step
 from federation.schema import Rows
+from federation.terms import NoisedScores, PublishedScores
 from federation.workload import Weights, Workload
 from privacy.noise import add_noise
 from privacy.person_level import bound

@@ -8,7 +8,8 @@ from clients import consent
 from clients.policy import Policy
 from clients.store import NodeStore
 from federation.consent import Purpose
-from federation.manifest import Manifest, PublishedScores
+from federation.manifest import Manifest
+from federation.terms import PublishedScores
 
 
 def held_out(store: NodeStore, workload: str) -> BitMap:

@@ -14,8 +14,8 @@ from torch.func import vmap
 
 from clients.parallel import in_order
 from federation.errors import WorkloadError
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workload import Phase, Weights, Workload
 
 CHUNK_BYTES = 64 * 2**20

@@ -13,10 +13,11 @@ from clients.scaffold import Control
 from clients.sendable import Sendable, encode, public, shared_seed
 from federation.errors import Refusal, Refused
 from federation.ids import TaskDigest
-from federation.manifest import Manifest, PersonTerms
+from federation.manifest import Manifest
 from federation.messages import TrainRequest, UpdateAnswer
 from federation.roles import Step
 from federation.schema import Rows
+from federation.terms import PersonTerms
 from federation.workload import Weights, trained_names
 from privacy.accounting import SampledGaussian
 from privacy.noise import RandomSource, add_noise

@@ -12,8 +12,9 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, ValidationError
 
 from federation.errors import AuditError
-from federation.manifest import HEX64, Part, explain
+from federation.manifest import explain
 from federation.signing import Identity, SignatureHex, canonical, verify
+from federation.terms import HEX64, Part
 
 CHECKPOINT = "paceline/checkpoint/1"
 MAX_PROOF_HASHES = 64

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from federation.manifest import Manifest, NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
+from federation.manifest import Manifest
 from federation.misfits import misfits
+from federation.terms import NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
 
 
 class PersonDraft(Part):

@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from federation.errors import EnrolmentError
 from federation.ids import Fingerprint, PartyId
-from federation.manifest import HEX64, PRINTABLE, SLUG
 from federation.roles import Role
+from federation.terms import HEX64, PRINTABLE, SLUG
 
 TOKEN_PREFIX = "paceline1."  # noqa: S105
 JOIN_DOMAIN = "paceline/join/1"

@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from federation.errors import Refusal
 from federation.ids import LedgerHead, PartyId, TaskDigest
-from federation.manifest import HEX64, SLUG, later
+from federation.terms import HEX64, SLUG, later
 
 DigestField = Annotated[str, Field(pattern=HEX64)]
 TaskDigestField = Annotated[TaskDigest, Field(pattern=HEX64)]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from federation.errors import ManifestError
 from federation.ids import PartyId
-from federation.manifest import Manifest, Member, PersonTerms
+from federation.manifest import Manifest, Member
 from federation.roles import Step, may
+from federation.terms import PersonTerms
 
 if TYPE_CHECKING:
     from federation.workload import Phase, Workload

@@ -20,8 +20,9 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from federation.errors import EnrolmentError, ManifestError, SignatureError
 from federation.ids import Fingerprint, PartyId, TaskDigest
-from federation.manifest import HEX64, SLUG, Manifest, Member, Part, explain
+from federation.manifest import Manifest, Member, explain
 from federation.roles import Step, may
+from federation.terms import HEX64, SLUG, Part
 
 MANIFEST = "paceline/manifest/1"
 ACCEPTANCE = "paceline/acceptance/1"

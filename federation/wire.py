@@ -16,7 +16,7 @@ import rfc8785
 from pydantic import Field, ValidationError
 
 from federation.errors import WireError
-from federation.manifest import HEX64, explain
+from federation.manifest import explain
 from federation.messages import (
     Answer,
     Count,
@@ -31,6 +31,7 @@ from federation.messages import (
     UpdateAnswer,
 )
 from federation.signing import Identity, verify
+from federation.terms import HEX64
 
 MAGIC = b"PCL1"
 MAX_HEADER_BYTES = 256 * 1024

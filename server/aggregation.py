@@ -9,9 +9,10 @@ import numpy.typing as npt
 from federation import codecs, phases, wire
 from federation.errors import PacelineError, SignatureError, WireError
 from federation.ids import LedgerHead, PartyId
-from federation.manifest import Manifest, PersonTerms
+from federation.manifest import Manifest
 from federation.messages import RefusalAnswer, TrainRequest, UpdateAnswer
 from federation.roles import Role
+from federation.terms import PersonTerms
 from federation.workload import Phase, Vector, flatten, unflatten
 from server import optimisers, scaffold
 from server.coordinator import Model, Run

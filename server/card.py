@@ -9,8 +9,9 @@ from typing import Any
 from federation import workloads
 from federation.errors import ManifestError
 from federation.ids import PartyId
-from federation.manifest import Manifest, NoisedScores, PersonTerms
+from federation.manifest import Manifest
 from federation.roles import Step, may
+from federation.terms import NoisedScores, PersonTerms
 from privacy.accounting import SampledGaussian
 from privacy.statement import statement
 from server.settings import ServerSettings

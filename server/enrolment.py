@@ -20,7 +20,7 @@ from federation.enrolment import (
 )
 from federation.errors import EnrolmentError, StoreError, UsageError
 from federation.ids import PartyId
-from federation.manifest import SLUG, Member
+from federation.manifest import Member
 from federation.roles import Role
 from federation.signing import (
     Identity,
@@ -29,6 +29,7 @@ from federation.signing import (
     sign_membership,
     verify,
 )
+from federation.terms import SLUG
 from server import pki
 from server import settings as server_settings
 from server.settings import ServerFolder, ServerSettings

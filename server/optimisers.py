@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from federation.manifest import TrainingTerms
+from federation.terms import TrainingTerms
 
 Vector64 = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import safetensors.numpy
 
 from federation.errors import ManifestError, PacelineError, SignatureError, UsageError
 from federation.ids import Fingerprint
-from federation.manifest import HEX64
 from federation.signing import Identity, fingerprint, parse_signed_manifest, verify_manifest
+from federation.terms import HEX64
 from server import card, sealed
 from server import settings as server_settings
 from server.sealed import Check, FileList, Seal

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 
 from federation.errors import SignatureError, UsageError
 from federation.ids import Fingerprint, TaskDigest
-from federation.manifest import HEX64, Part
 from federation.signing import Identity, fingerprint, verify
+from federation.terms import HEX64, Part
 
 LIST, SIGNATURE = "files.json", "signature.json"
 DOMAIN = "paceline/release/1"

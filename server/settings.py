@@ -10,8 +10,8 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from federation.errors import UsageError
-from federation.manifest import PRINTABLE
 from federation.misfits import misfits
+from federation.terms import PRINTABLE
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

@@ -7,8 +7,9 @@ from typing import Any
 from cryptography import x509
 
 from federation import phases, workloads
-from federation.manifest import Manifest, PersonTerms
+from federation.manifest import Manifest
 from federation.signing import Identity
+from federation.terms import PersonTerms
 from server import settings as server_settings
 from server import supervisor, tasks
 from server.settings import ServerFolder

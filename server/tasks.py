@@ -12,19 +12,9 @@ from federation import drafts, phases, workloads
 from federation.drafts import NoisedDraft, PersonDraft
 from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
 from federation.ids import PartyId
-from federation.manifest import (
-    SLUG,
-    Manifest,
-    Member,
-    NoisedScores,
-    Part,
-    PersonTerms,
-    PublishedScores,
-    TrainingTerms,
-    Unprotected,
-    WorkloadPin,
-)
+from federation.manifest import Manifest, Member, WorkloadPin
 from federation.signing import Acceptance, Identity, sign_digest, verify_acceptance, verify_manifest
+from federation.terms import SLUG, NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
 from server import enrolment
 from server.settings import ServerFolder
 from server.store import ServerStore, Task, TaskState, open_store

@@ -13,7 +13,8 @@ from clients.node import Node
 from clients.rounds import MAX_MODEL_BYTES, answer
 from federation import wire, workloads
 from federation.link import Link
-from federation.manifest import Manifest, PersonTerms
+from federation.manifest import Manifest
+from federation.terms import PersonTerms
 from federation.workload import flatten
 from privacy import accounting
 from server.coordinator import Model, Run, run_of, vector_digest

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 
 from clients.training import party_update
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workload import flatten, unflatten
 from federation.workloads.session_recommendation import EXCLUDED, WORKLOAD, judged
 

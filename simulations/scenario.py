@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from federation.drafts import listed, privacy_problems
 from federation.errors import UsageError
-from federation.manifest import PRINTABLE, SLUG, Part, TrainingTerms
 from federation.misfits import misfits
 from federation.roles import Role, Step, may
+from federation.terms import PRINTABLE, SLUG, Part, TrainingTerms
 
 FORMAT = "paceline-scenario-1"
 Share = Annotated[float, Field(ge=0, le=1)]

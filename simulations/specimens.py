@@ -10,17 +10,7 @@ from federation import audit
 from federation.consent import Purpose
 from federation.errors import Refusal
 from federation.ids import LedgerHead, PartyId, TaskDigest
-from federation.manifest import (
-    ExchangeTerms,
-    Manifest,
-    Member,
-    NoisedScores,
-    PersonTerms,
-    PublishedScores,
-    TrainingTerms,
-    Unprotected,
-    WorkloadPin,
-)
+from federation.manifest import Manifest, Member, WorkloadPin
 from federation.messages import (
     Answer,
     EvaluateRequest,
@@ -45,6 +35,7 @@ from federation.signing import (
     sign_digest,
     sign_membership,
 )
+from federation.terms import ExchangeTerms, NoisedScores, PersonTerms, PublishedScores, TrainingTerms, Unprotected
 from privacy.accounting import SampledGaussian, epsilon
 
 ISSUED = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from federation.errors import LinkError, UsageError
-from federation.manifest import SLUG
+from federation.terms import SLUG
 
 LOCK_WAIT_S = 15.0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from federation.manifest import PersonTerms
+from federation.terms import PersonTerms
 from privacy.noise import RandomSource, add_noise, uniform
 from privacy.person_level import bound, sample
 from simulations.attacks.measures import Flags, Floats, Groups

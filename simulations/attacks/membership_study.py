@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from federation.manifest import PersonTerms
 from federation.schema import concatenate
+from federation.terms import PersonTerms
 from privacy import accounting
 from simulations.attacks import canaries, membership
 from simulations.attacks.canaries import Bets

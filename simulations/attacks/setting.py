@@ -9,8 +9,9 @@ import torch
 
 from federation import phases, workloads
 from federation.errors import UsageError
-from federation.manifest import Manifest, PersonTerms
+from federation.manifest import Manifest
 from federation.schema import Rows
+from federation.terms import PersonTerms
 from federation.workload import Phase
 from privacy import accounting
 from simulations import engine

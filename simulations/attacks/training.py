@@ -13,8 +13,8 @@ import torch
 from clients import algorithm_provider
 from clients.sendable import public
 from clients.training import party_update, person_updates
-from federation.manifest import PersonTerms, TrainingTerms
 from federation.schema import Rows, concatenate
+from federation.terms import PersonTerms, TrainingTerms
 from federation.workload import Phase, Vector, Weights, Workload, flatten, trained_names, unflatten
 from privacy.noise import RandomSource, add_noise
 from privacy.person_level import Bounded, bound, combine, empty, sample

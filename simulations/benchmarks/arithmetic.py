@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from clients.training import party_update, person_updates
-from federation.manifest import TrainingTerms
 from federation.schema import Rows, concatenate
+from federation.terms import TrainingTerms
 from federation.workload import Phase, Weights, Workload, flatten, trained_names, unflatten
 from privacy.noise import add_noise
 from privacy.person_level import Bounded, bound, combine, empty, sample

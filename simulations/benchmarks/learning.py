@@ -18,8 +18,8 @@ import torch
 
 from clients.algorithm_provider import initial_weights, public_rows
 from federation import workloads
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from privacy.accounting import noise_for
 from simulations.benchmarks.arithmetic import Privacy, Task, central, federated, last, score, without_noise
 from simulations.benchmarks.learning_report import write

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from federation import workloads
-from federation.manifest import TrainingTerms
 from federation.schema import Rows, concatenate
+from federation.terms import TrainingTerms
 from federation.workload import merge
 from simulations.benchmarks.arithmetic import Task, central, federated, last
 from simulations.benchmarks.record import write

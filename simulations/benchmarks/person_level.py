@@ -12,7 +12,7 @@ import torch
 
 from clients import training
 from federation import workloads
-from federation.manifest import TrainingTerms
+from federation.terms import TrainingTerms
 from federation.workload import Workload, trained_names
 from privacy.noise import add_noise, os_source
 from privacy.person_level import bound, combine, empty

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from federation.manifest import Manifest, PersonTerms
+from federation.manifest import Manifest
+from federation.terms import PersonTerms
 from federation.workload import trained_names
 from federation.workloads import find
 

@@ -438,7 +438,7 @@ def test_record_level_tasks_charge_people_by_group_privacy(federation: Federatio
     assert isinstance(question[0], TrainRequest)
     assert isinstance(asked(federation, LAB, *question), UpdateAnswer)
     terms = federation.coordinator.store.task("by-record").manifest().privacy
-    from federation.manifest import PersonTerms
+    from federation.terms import PersonTerms
     from privacy.accounting import rdp
 
     assert isinstance(terms, PersonTerms)

@@ -16,7 +16,7 @@ from clients.policy import Policy
 from clients.store import Imported, NodeStore, open_store
 from clients.trainer import held_out, scorable
 from federation.consent import ConsentState, Purpose
-from federation.manifest import PublishedScores
+from federation.terms import PublishedScores
 
 NAMES = ("ann", "bob", "cem", "dot")
 

@@ -22,8 +22,8 @@ from federation.consent import ConsentState, Purpose
 from federation.errors import StoreError
 from federation.ids import PartyId, PersonNumber, TaskDigest
 from federation.link import Link, Reply
-from federation.manifest import TrainingTerms
 from federation.messages import RefusalAnswer, TrainRequest, UpdateAnswer
+from federation.terms import TrainingTerms
 from federation.workload import flatten, trained_names
 from federation.workloads import find
 from server.coordinator import Model, from_bytes, run_of

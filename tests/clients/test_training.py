@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from clients.training import party_update, person_updates, person_updates_plain, picked
 from federation.errors import WorkloadError
-from federation.manifest import TrainingTerms
 from federation.schema import Rows, concatenate
+from federation.terms import TrainingTerms
 from federation.workload import flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition, running_pace
 

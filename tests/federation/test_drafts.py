@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from federation import drafts
-from federation.manifest import Manifest, TrainingTerms
+from federation.manifest import Manifest
+from federation.terms import TrainingTerms
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import ManifestError, PacelineError
-from federation.manifest import Manifest, PersonTerms, TrainingTerms, Unprotected, parse
+from federation.manifest import Manifest, parse
+from federation.terms import PersonTerms, TrainingTerms, Unprotected
 from privacy.accounting import epsilon
 from simulations.specimens import EXPIRES, ISSUED, MAKERS, RUNNERS, manifest, members, person_terms
 

@@ -15,8 +15,8 @@ from federation.consent import Purpose
 from federation.errors import StoreError
 from federation.ids import PartyId
 from federation.link import Link, Reply
-from federation.manifest import TrainingTerms
 from federation.roles import Role
+from federation.terms import TrainingTerms
 from federation.workloads import find
 from server.coordinator import open_coordinator
 from server.memory import Memory, from_bytes, to_bytes

@@ -13,8 +13,8 @@ from federation import codecs, wire
 from federation.errors import Refusal, RoundFailed
 from federation.ids import PartyId, TaskDigest
 from federation.link import Link, Reply
-from federation.manifest import PersonTerms
 from federation.messages import UpdateAnswer
+from federation.terms import PersonTerms
 from server.coordinator import from_bytes, run_of
 from server.rounds import run_task
 from server.store import PartyRound, ServerStore, TaskState

@@ -20,10 +20,11 @@ from federation import wire
 from federation.consent import Purpose
 from federation.ids import Fingerprint, PartyId
 from federation.link import Reply
-from federation.manifest import Member, TrainingTerms, Unprotected
+from federation.manifest import Member
 from federation.messages import TrainRequest, UpdateAnswer
 from federation.roles import Role, Step
 from federation.schema import Rows
+from federation.terms import TrainingTerms, Unprotected
 from federation.workload import Phase, Weights
 from federation.workloads import find
 from federation.workloads.running_pace import predict

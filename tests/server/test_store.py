@@ -20,8 +20,9 @@ from federation import audit
 from federation.consent import Purpose
 from federation.errors import ManifestError, StoreError
 from federation.ids import Fingerprint, LedgerHead, PartyId, TaskDigest
-from federation.manifest import ExchangeTerms, Manifest, Member, TrainingTerms, Unprotected, WorkloadPin
+from federation.manifest import Manifest, Member, WorkloadPin
 from federation.roles import Role
+from federation.terms import ExchangeTerms, TrainingTerms, Unprotected
 from server.store import (
     EvaluationRecord,
     PartyRound,

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from federation.errors import EnrolmentError, ManifestError, SignatureError, UsageError
-from federation.manifest import NoisedScores, PersonTerms
 from federation.roles import Role
 from federation.signing import Identity
+from federation.terms import NoisedScores, PersonTerms
 from privacy import accounting
 from server import tasks
 from server.store import TaskState

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clients.training import person_updates
-from federation.manifest import TrainingTerms
+from federation.terms import TrainingTerms
 from federation.workload import trained_names
 from federation.workloads import exercise_recognition, running_pace
 from privacy.accounting import SampledGaussian, epsilon

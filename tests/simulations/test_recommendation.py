@@ -2,8 +2,8 @@
 
 import torch
 
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workloads import session_recommendation as sessions
 from simulations import engine, scenarios
 from simulations.benchmarks.recommendation import SCENARIO, references

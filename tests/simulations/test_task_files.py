@@ -7,7 +7,7 @@ import pytest
 
 from federation import workloads
 from federation.consent import Purpose
-from federation.manifest import ExchangeTerms, PersonTerms, PublishedScores, TrainingTerms
+from federation.terms import ExchangeTerms, PersonTerms, PublishedScores, TrainingTerms
 from federation.workload import trained_names
 from privacy.accounting import noise_for
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional
 
-from federation.manifest import TrainingTerms
 from federation.schema import Column, Rows, RowSchema, Target, Window
+from federation.terms import TrainingTerms
 from federation.workload import Phase, Scores, Weights, Workload
 from simulations.benchmarks.simulation.peers import work
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.training import party_update
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workload import merge
 from federation.workloads import lift_weight as lifts
 

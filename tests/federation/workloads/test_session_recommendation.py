@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.training import person_updates
-from federation.manifest import TrainingTerms
 from federation.schema import Rows
+from federation.terms import TrainingTerms
 from federation.workloads import session_recommendation as sessions
 
 ITEMS = len(sessions.ITEMS)

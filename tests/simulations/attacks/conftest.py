@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from federation import workloads
-from federation.manifest import PersonTerms, TrainingTerms
+from federation.terms import PersonTerms, TrainingTerms
 from privacy import accounting
 from simulations.attacks.training import Training
 
