@@ -62,6 +62,11 @@ def read(table: pl.DataFrame) -> Lifters:
             f"the table of lifters has no {', '.join(missing)}; expected OpenPowerlifting's column names."
         )
     kinds = {name: place for place, name in enumerate(lift_weight.EQUIPMENT)}
+    strange = sorted(set(table["Equipment"].cast(pl.String).drop_nulls()) - kinds.keys())
+    if strange:
+        raise SchemaError(
+            f"the lifters wear {', '.join(strange)}; expected {', '.join(kinds)}. Leave these entries out."
+        )
     entries = (
         table.select(pl.col(theirs).alias(ours) for theirs, ours in COLUMNS.items())
         .filter(pl.all_horizontal(pl.col(lift) > 0 for lift in LIFTS), pl.col("bodyweight") > 0)

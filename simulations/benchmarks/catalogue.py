@@ -5,6 +5,8 @@ CATALOGUE = {
     "person_level": "One private step against plain SGD on the same rows.",
     "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
+    "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
+    "privacy_utility": "What privacy costs, by ε and by people, and what each remedy buys; ten minutes.",
     "recommendation": "How well recommendations are: federated, private, central, and by popularity.",
 }
 """Those that ``python -m simulations.benchmarks`` runs, in this order; each writes into docs/benchmarks."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from federation import workloads
+from federation.errors import UsageError
 from federation.schema import Rows, concatenate
 from federation.terms import TrainingTerms
 from federation.workload import merge
@@ -34,7 +35,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     out: Path = parser.parse_args(arguments).out
     torch.set_num_threads(1)
-    rows = measured(lifters())
+    try:
+        rows = measured(lifters())
+    except UsageError as error:
+        sys.exit(str(error))
     command = "python -m simulations.benchmarks.lift_weight"
     write(out, "lift_weight", "A deadlift from the other lifts", command, rows)
     for line in rows:

@@ -51,7 +51,7 @@ def cell(value: object) -> str:
 
 def words(headline: str) -> str:
     """What a score is called in a sentence."""
-    return {"mae_s_per_km": "mean error, s/km"}.get(headline, headline.replace("_", " "))
+    return {"mae_s_per_km": "mean error, s/km", "mae_kg": "mean error, kg"}.get(headline, headline.replace("_", " "))
 
 
 def size(count: float) -> str:

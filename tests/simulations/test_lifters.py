@@ -65,6 +65,12 @@ def test_table_of_another_shape_is_refused_with_the_columns_it_lacks():
         read(table().drop("Age", "Equipment"))
 
 
+def test_equipment_that_the_workload_does_not_know_is_named():
+    worn = pl.when(pl.col("athlete") == 2).then(pl.lit("Straps")).otherwise(pl.col("Equipment").cast(pl.String))
+    with pytest.raises(SchemaError, match="wear Straps; expected Raw, Wraps, Single-ply, Multi-ply"):
+        read(table().with_columns(Equipment=worn))
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_node_imports_the_same_rows_from_a_federations_own_file(tmp_path, kind):
     good = table().filter(pl.col("BestSquatKg") > 0, pl.col("BodyweightKg") > 0)

@@ -97,20 +97,19 @@ def _errors(case: Found) -> str:
 
 
 def _changes(found: Found) -> str:
-    epsilons = list(found["variants"][0]["scores"])
-    base = found["variants"][0]["scores"]
+    base = found["variants"][0]
+    epsilons = list(base["scores"])
     lines = [
-        f"{found['people']:,} people; one change at a time from the base: noise at each of five nodes, {'{'}p{'}'} "
-        "trained numbers, everybody in every round. In brackets: points against the base.\n".replace(
-            "{p}", str(found["variants"][0]["parameters"])
-        ),
+        f"{found['people']:,} people; one change at a time from the base: noise at each of five nodes, "
+        f"{base['parameters']} trained numbers, everybody in every round. In brackets: points against the base.\n",
         "![Accuracy with one change at a time](privacy_utility_changes.png)\n",
         f"| change | no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
         f"|---|---|{'---|' * len(epsilons)}",
     ]
     for one in found["variants"]:
         cells = [
-            f"{spread(one['scores'][e])} ({100 * (mean(one['scores'][e]) - mean(base[e])):+.1f})" for e in epsilons
+            f"{spread(one['scores'][e])} ({100 * (mean(one['scores'][e]) - mean(base['scores'][e])):+.1f})"
+            for e in epsilons
         ]
         lines.append(f"| {one['name']} | {one['quiet']:.3f} | {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\nThe pre-trained start itself scores {found['pretrained_start']:.3f}.\n"
