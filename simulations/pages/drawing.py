@@ -17,6 +17,9 @@ DASHES = ("-", "--", ":", "-.")
 WIDTH = 10.0
 """Inches across all panels of a figure."""
 
+LEGEND_CHARS = 150
+"""How many letters of a legend stand side by side across a figure, handles included."""
+
 
 def style(number: int) -> tuple[str, str]:
     """Colour and dashes of the curve with this number; no two of the first 32 look the same."""
@@ -51,7 +54,7 @@ def legend_above(figure: Figure, panel: Axes) -> None:
     """One legend for all panels, above them, where it hides nothing."""
     handles, names = panel.get_legend_handles_labels()
     if handles:
-        columns = min(len(names), 4)
+        columns = max(1, min(len(names), 4, LEGEND_CHARS // (max(map(len, names)) + 6)))
         figure.legend(
             handles, names, loc="outside upper right", ncols=columns, frameon=False, fontsize=8, labelcolor=INK
         )

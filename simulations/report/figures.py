@@ -147,6 +147,16 @@ def best(found: Sequence[Point]) -> Point | None:
     return pick(scored, key=lambda item: item[0])[1]
 
 
+def leading(found: Sequence[Point], count: int) -> list[Point]:
+    """All of a few points; of many the `count` best, in their order."""
+    if len(found) <= count or best(found) is None:
+        return list(found[:count])
+    sign = -1 if found[0].higher_is_better else 1
+    means = [own and sign * own.mean for own in (spread([final(one) for one in point.outcomes]) for point in found)]
+    order = sorted((mean, place) for place, mean in enumerate(means) if mean is not None)
+    return [found[place] for place in sorted(place for _, place in order[:count])]
+
+
 def summary(point: Point) -> dict[str, Any]:
     """The figures of a point as plain values."""
     judged = spread([final(outcome) for outcome in point.outcomes])

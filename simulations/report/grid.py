@@ -57,7 +57,7 @@ def _heat(points: Sequence[Point], axes: Sequence[str]) -> str:
     down, right = (_Axis(key, list(dict.fromkeys(point.values[key] for point in points))) for key in axes[:2])
     others = axes[2:]
     rests = list(dict.fromkeys(tuple(point.values[key] for key in others) for point in points))[:MAX_PANELS]
-    figure, drawn = panels(len(rests), height=0.9 + 0.42 * len(down.values), across=min(len(rests), 2))
+    figure, drawn = panels(len(rests), height=max(1.9, 0.9 + 0.42 * len(down.values)), across=min(len(rests), 2))
     shares = _shares(points)
     for panel, rest in zip(drawn, rests, strict=True):
         for number, point in enumerate(points):
@@ -97,8 +97,8 @@ def _frame(panel: Axes, down: _Axis, right: _Axis) -> None:
     panel.set_ylim(len(down.values) - 0.5, -0.5)
     panel.grid(visible=False)
     panel.spines[["left", "bottom"]].set_visible(False)
-    panel.set_xlabel(right.key)
-    panel.set_ylabel(down.key)
+    panel.set_xlabel(right.key, fontsize=9)
+    panel.set_ylabel(down.key.rsplit(".", 1)[-1], fontsize=9)
 
 
 def short(value: Any) -> str:

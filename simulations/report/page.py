@@ -32,6 +32,8 @@ def facts(swept: Swept, points: Sequence[Point]) -> Facts:
         "written_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "stamp": swept.outcomes[0].stamp if swept.outcomes else "",
+        "drawn": min(len(points), plots.MAX_LINES),
+        "points": len(points),
         "runs": len(swept.outcomes),
         "wanted": len(swept.jobs),
         "cards": _cards(points),
@@ -68,35 +70,21 @@ def _cards(points: Sequence[Point]) -> list[dict[str, str]]:
     best = figures.best(points)
     if best is None:
         return []
-    found = figures.summary(best)
-    of = f", at {best.label}" if best.values else ""
-    seeds = len(best.outcomes)
-    over = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-    worst = found["worst_tenth"]
-    spent = found["epsilon"]
-    return [
-        {
-            "name": f"{page.words(best.headline)}{of}",
-            "value": page.cell(found["mean"]),
-            "note": f"held-out people, {over}",
-        },
-        {"name": "Worst tenth", "value": page.cell(worst), "note": f"of {found['held_out_people']:,} held-out people"},
-        {
-            "name": "Privacy",
-            "value": "no DP" if spent is None else f"ε = {spent:.3g}",
-            "note": "nothing was promised" if spent is None else "per person, as if the noise were secret",
-        },
-        {
-            "name": "On the wire",
-            "value": size(found["bytes_up"] + found["bytes_down"]),
-            "note": "all messages of a run, both ways",
-        },
-        {
-            "name": "Time",
-            "value": f"{found['seconds']:.3g} s",
-            "note": f"a run; peak memory {found['peak_rss_mb']:,.0f} MB",
-        },
-    ]
+    found, seeds = figures.summary(best), len(best.outcomes)
+    spent, cell = found["epsilon"], page.cell
+    over = f"held-out people, {f'mean of {seeds} seeds' if seeds > 1 else 'one seed'}"
+    traffic = size(found["bytes_up"] + found["bytes_down"])
+    private = (
+        ("no DP", "nothing was promised") if spent is None else (f"ε = {spent:.3g}", "as if the noise were secret")
+    )
+    cards = (
+        (page.words(best.headline), cell(found["mean"]), f"{over}; best at {best.label}" if best.values else over),
+        ("worst tenth", cell(found["worst_tenth"]), f"of {found['held_out_people']:,} held-out people"),
+        ("privacy of a person", *private),
+        ("on the wire", traffic, "all messages of a run, both ways"),
+        ("time", f"{found['seconds']:.3g} s", f"a run; peak memory {found['peak_rss_mb']:,.0f} MB"),
+    )
+    return [{"name": name, "value": value, "note": note} for name, value, note in cards]
 
 
 def _points(points: Sequence[Point]) -> Any:
@@ -136,13 +124,14 @@ def _note(points: Sequence[Point]) -> str:
 
 
 def _parties(points: Sequence[Point]) -> Any:
+    best = figures.best(points)
+    found = figures.parties(best) if best else {}
     rows = [
-        {"label": point.label, "party": name, "score": str(found), "range": f"{found.low:.4g} to {found.high:.4g}"}
-        for point in points
-        for name, found in figures.parties(point).items()
+        {"party": name, "score": str(own), "range": f"{own.low:.4g} to {own.high:.4g}"} for name, own in found.items()
     ][:MAX_ROWS]
-    columns = {"label": "point", "party": "party", "score": "#score on its own people", "range": "#range over seeds"}
-    return table("The final model at each party", columns, rows, "On people who were trained on, or held out there.")
+    columns = {"party": "party", "score": "#score on its own people", "range": "#range over seeds"}
+    where = f" At the best point, {best.label}; results.json holds all." if best and best.values else ""
+    return table("The final model at each party", columns, rows, f"On people who were trained on.{where}")
 
 
 def _runs(points: Sequence[Point]) -> Any:

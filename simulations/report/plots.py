@@ -11,16 +11,16 @@ from simulations.pages.page import words
 from simulations.report import figures
 from simulations.report.figures import Point
 
-MAX_LINES, MAX_PARTIES = 32, 40
-MAX_DOTS = 8
-"""Points whose scores per party are drawn beside one another."""
+MAX_LINES, MAX_DOTS, MAX_PARTIES = 12, 4, 40
+"""Points that share a plot: as lines, as dots per party; and parties in one plot."""
 
 
 def curves(points: Sequence[Point], labels: Sequence[str] = ()) -> str:
     """The headline by round, with the range over the seeds, one line per point; `labels` replace theirs."""
     figure, (panel,) = panels(1, height=3.8)
-    names = labels or [point.label for point in points]
-    for number, (point, name) in enumerate(zip(points[:MAX_LINES], names, strict=False)):
+    shown = points if labels else figures.leading(points, MAX_LINES)
+    names = labels or [point.label for point in shown]
+    for number, (point, name) in enumerate(zip(shown, names, strict=True)):
         found = figures.curve(point)
         if found:
             colour, dashes = style(number)
@@ -37,7 +37,7 @@ def curves(points: Sequence[Point], labels: Sequence[str] = ()) -> str:
 def of_people(points: Sequence[Point]) -> str:
     """How the headline is distributed over held-out people: the share of people who are served no better."""
     figure, (panel,) = panels(1, height=3.2)
-    for number, point in enumerate(points[:MAX_LINES]):
+    for number, point in enumerate(figures.leading(points, MAX_LINES)):
         found = figures.people(point)
         if found:
             colour, dashes = style(number)
@@ -56,6 +56,7 @@ def of_people(points: Sequence[Point]) -> str:
     )
     if points and not points[0].higher_is_better:
         panel.invert_xaxis()
+    panel.xaxis.set_major_locator(AutoLocator())
     panel.set_ylim(0, 1)
     panel.set_ylabel("share of held-out people")
     panel.set_xlabel(judged(points[0]))
@@ -65,20 +66,22 @@ def of_people(points: Sequence[Point]) -> str:
 
 def of_parties(points: Sequence[Point]) -> str:
     """The final model on each party's own people, one column of dots per point; the range is over the seeds."""
-    shown = points[:MAX_DOTS]
+    shown = figures.leading(points, MAX_DOTS)
+    colours = {point.label: style(place)[0] for place, point in enumerate(figures.leading(points, MAX_LINES))}
     found = {point.label: figures.parties(point) for point in shown}
     names = list(dict.fromkeys(name for own in found.values() for name in own))[:MAX_PARTIES]
     if not names:
         return ""
     figure, (panel,) = panels(1, height=0.9 + 0.2 * len(names) + 0.08 * len(names) * len(shown))
     for number, (label, own) in enumerate(found.items()):
-        colour, _ = style(number)
+        colour = colours[label]
         offset = (number - (len(found) - 1) / 2) * 0.7 / max(len(found), 1)
         places = [place + offset for place, name in enumerate(names) if name in own]
         spreads = [own[name] for name in names if name in own]
         panel.hlines(places, [item.low for item in spreads], [item.high for item in spreads], color=colour, lw=1.4)
         panel.scatter([item.mean for item in spreads], places, s=18, color=colour, label=label)
     panel.set_yticks(range(len(names)), names)
+    panel.xaxis.set_major_locator(AutoLocator())
     panel.invert_yaxis()
     panel.set_xlabel(judged(points[0]))
     legend_above(figure, panel)
@@ -117,7 +120,7 @@ def spending(points: Sequence[Point]) -> str:
 
 def times(points: Sequence[Point]) -> str:
     """Where the seconds of a round go, one bar per point."""
-    shown = points[:MAX_LINES]
+    shown = figures.leading(points, MAX_LINES)
     figure, (panel,) = panels(1, height=0.9 + 0.26 * len(shown))
     parts = [figures.timing(point) for point in shown]
     names = list(dict.fromkeys(name for own in parts for name in own))
@@ -135,7 +138,7 @@ def times(points: Sequence[Point]) -> str:
 
 
 def _by_round(panel: Axes, points: Sequence[Point], values: Callable[[Point], Sequence[tuple[int, float]]]) -> None:
-    for number, point in enumerate(points[:MAX_LINES]):
+    for number, point in enumerate(figures.leading(points, MAX_LINES)):
         found = values(point)
         if found:
             colour, dashes = style(number)

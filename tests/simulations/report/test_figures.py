@@ -66,3 +66,10 @@ def test_summary_adds_up(points):
     assert (found["bytes_up"], found["bytes_down"], found["epsilon"]) == (6000, 12000, 1.5)
     assert found["held_out_people"] == 40
     assert found["seconds_per_round"] == pytest.approx(1.0)
+
+
+def test_of_many_points_the_best_are_drawn_in_their_order(outcome):
+    finals = (0.1, 0.9, 0.3, 0.8, math.nan)
+    points = figures.points([outcome(final, point={"x": place}) for place, final in enumerate(finals)])
+    assert [point.values["x"] for point in figures.leading(points, 2)] == [1, 3]
+    assert figures.leading(points, 5) == points
