@@ -30,6 +30,7 @@ CHUNK_WORK = 2**18
 Indices = npt.NDArray[np.int64]
 Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
 """What a step of a chunk reads: fields (people, rows, …), and the weight of each row in its person's loss."""
+Slopes = Callable[[Sequence[torch.Tensor], Mapping[str, torch.Tensor], torch.Tensor, int], Sequence[torch.Tensor]]
 
 
 def person_updates(  # noqa: PLR0913, PLR0917 - the whole of a local step, plain values only
@@ -194,42 +195,40 @@ def _updates(
     seed: int,
 ) -> torch.Tensor:
     """Updates of a chunk, (people, parameters), after a step on each of `batches`."""
-    start = {name: weights[name].detach() for name in names}
-    slopes = _slopes(phase, {name: tensor.detach() for name, tensor in weights.items() if name not in names})
-    updates = torch.zeros(0)
+    start = [weights[name].detach() for name in names]
+    slopes = _slopes(phase, {name: tensor.detach() for name, tensor in weights.items() if name not in names}, names)
+    moved: list[torch.Tensor] = []
     for step, (own, share) in enumerate(batches):
         if step == 0:
-            local = {name: tensor.expand(len(share), *tensor.shape) for name, tensor in start.items()}
-            updates = slopes(local, own, share, seed).mul_(-training.learning_rate)
-        else:
-            parts = torch.split(updates, [tensor.numel() for tensor in start.values()], dim=1)
-            moved = zip(start.items(), parts, strict=True)
-            local = {name: tensor + part.view(-1, *tensor.shape) for (name, tensor), part in moved}
-            slope = slopes(local, own, share, seed + step)
-            if training.proximal:
-                slope.add_(updates, alpha=training.proximal)
-            updates.add_(slope, alpha=-training.learning_rate)
-    return updates
+            local = [tensor.expand(len(share), *tensor.shape) for tensor in start]
+            moved = [slope * -training.learning_rate for slope in slopes(local, own, share, seed)]
+            continue
+        local = [tensor + update for tensor, update in zip(start, moved, strict=True)]
+        for update, slope in zip(moved, slopes(local, own, share, seed + step), strict=True):
+            pulled = torch.add(slope, update, alpha=training.proximal) if training.proximal else slope
+            update.add_(pulled, alpha=-training.learning_rate)
+    return torch.cat([update.flatten(1) for update in moved], dim=1)
 
 
-def _slopes(
-    phase: Phase, fixed: Weights
-) -> Callable[[Weights, Mapping[str, torch.Tensor], torch.Tensor, int], torch.Tensor]:
-    """A function of each person's own weights and rows: the gradients of their losses, (people, parameters).
+def _slopes(phase: Phase, fixed: Weights, names: Sequence[str]) -> Slopes:
+    """A function of each person's own weights, rows, their shares and a seed: the gradients of their losses.
 
     Each person moves a copy of the weights, so the slope of the sum of their losses holds each one's own. The plain
     backward pass over the batched forward one is a quarter faster than vmap(grad), which adds up out of place.
     """
 
-    def loss(moved: Weights, own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int) -> torch.Tensor:
-        return (phase.loss({**fixed, **moved}, own, seed) * share).sum()
+    def loss(
+        moved: Sequence[torch.Tensor], own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int
+    ) -> torch.Tensor:
+        return (phase.loss({**fixed, **dict(zip(names, moved, strict=True))}, own, seed) * share).sum()
 
     losses = vmap(loss, in_dims=(0, 0, 0, None))
 
-    def slopes(local: Weights, own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int) -> torch.Tensor:
-        leaves = [tensor.requires_grad_() for tensor in local.values()]
-        parts = torch.autograd.grad(losses(local, own, share, seed).sum(), leaves)
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+    def slopes(
+        local: Sequence[torch.Tensor], own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int
+    ) -> Sequence[torch.Tensor]:
+        leaves = [tensor.requires_grad_() for tensor in local]
+        return torch.autograd.grad(losses(leaves, own, share, seed).sum(), leaves)
 
     return slopes
 
