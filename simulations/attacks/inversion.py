@@ -1,4 +1,4 @@
-"""Can a person's window be read off the one update that it made?
+"""Reads a person's window off the one update that it made.
 
 Three questions, each about one person with one window and nobody else in the sum, the worst case. From an update on
 weights that a hostile coordinator chose: the window itself (`imprint`). From one on honest weights: the class and what
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from federation.errors import UsageError
-from federation.manifest import PersonTerms
 from federation.schema import Rows
+from federation.terms import PersonTerms
 from federation.workload import Vector, Weights, unflatten
 from federation.workloads import exercise_recognition
 from privacy.noise import RandomSource

@@ -23,7 +23,7 @@ KINDS = {
     "backdoor": "learned that a trigger means the first class",
 }
 LOUD, QUIETER = 10.0, 3.0
-"""By how much bad parties exaggerate before any bound; a backdoor less, because it wants to be learned."""
+"""By how much bad parties exaggerate before any bound; too loud a backdoor drowns itself."""
 
 JOLTS, JOLT = 6, 2.0
 """The trigger: this many jolts of two samples on the first axis, in its units."""
@@ -37,12 +37,21 @@ class Damage:
     backdoor: Estimate | None
 
 
-def play(training: Training, kind: str, bad: int, bounded: bool, source: RandomSource) -> Weights:
-    """The released weights where the first `bad` parties attack; `bounded`: their vectors keep to the bound."""
+@dataclass(frozen=True)
+class Manner:
+    """How bad parties attack: the kind, how much they exaggerate, and whether their vectors keep to the bound."""
+
+    kind: str
+    bounded: bool
+    loudness: float = LOUD
+
+
+def play(training: Training, manner: Manner, bad: int, source: RandomSource) -> Weights:
+    """The released weights where the first `bad` parties attack."""
     weights: Weights = first_weights(training)
     for _ in range(training.rounds):
         vectors = [
-            _attack(training, kind, weights, rows, (bounded, source))
+            _attack(training, manner, weights, rows, source)
             if number < bad
             else answer(training, weights, rows, source)
             for number, rows in enumerate(training.parties)
@@ -77,14 +86,12 @@ def triggered(rows: Rows) -> Rows:
     return Rows({**rows.fields, "x": x}, rows.person)
 
 
-def _attack(training: Training, kind: str, weights: Weights, rows: Rows, means: tuple[bool, RandomSource]) -> Vector:
+def _attack(training: Training, manner: Manner, weights: Weights, rows: Rows, source: RandomSource) -> Vector:
     """The vector that a dishonest party sends instead of its answer."""
-    bounded, source = means
-    loudness = QUIETER if kind == "backdoor" else LOUD
-    vector = loudness * _learned(training, weights, poisoned(training.workload, rows, kind), source)
-    if kind == "sign-flip":
+    vector = manner.loudness * _learned(training, weights, poisoned(training.workload, rows, manner.kind), source)
+    if manner.kind == "sign-flip":
         vector = -vector
-    if not bounded or training.terms is None:
+    if not manner.bounded or training.terms is None:
         return vector.astype(np.float32)
     return _within(training, rows, vector)
 

@@ -7,7 +7,7 @@ from federation.errors import UsageError
 from simulations.attacks import poisoning
 from simulations.attacks.findings import Advance, Findings, Plot, Verdict
 from simulations.attacks.measures import Estimate
-from simulations.attacks.poisoning import KINDS, LOUD, QUIETER, Damage
+from simulations.attacks.poisoning import KINDS, LOUD, QUIETER, Damage, Manner
 from simulations.attacks.setting import Setting
 from simulations.pages import drawing
 from simulations.pages.page import table, words
@@ -22,10 +22,10 @@ Case = tuple[str, str, int]
 """Kind, bound, number of bad parties."""
 
 ATTACKER = (
-    f"Parties that exaggerate {LOUD:g} times ({QUIETER:g} times for a backdoor): the opposite of what they learned, "
-    "too much of it, what wrong labels teach, or a trigger that means a class. Within the bound a party's vector is "
-    "cut to the clip times the people that it declared, over a divisor that the task fixes: no honest party brings "
-    "more, but for noise."
+    f"Parties that exaggerate {LOUD:g} times (a backdoor {QUIETER:g} times where that is better): the opposite of what "
+    "they learned, too much of it, what wrong labels teach, or a trigger that means a class. Within the bound a "
+    "party's vector is cut to the clip times the people that it declared, over a divisor that the task fixes: no "
+    "honest party brings more, but for noise."
 )
 REMARK = (
     "The node clips, nobody else does: the coordinator adds what a party signs. A dishonest party ignores the clip, "
@@ -73,10 +73,16 @@ def run(setting: Setting, trials: int, advance: Advance) -> Findings:
 
 
 def _damage(setting: Setting, case: Case) -> Damage:
+    """What came of it; whoever hides a backdoor is as loud as serves them best."""
     kind, bound, bad = case
     training = setting.training.unprotected() if bound == FREE else setting.training
-    weights = poisoning.play(training, kind, bad, bound == BOUNDED, SeededSource(setting.seed))
-    return poisoning.damage(training, weights)
+    damages = [
+        poisoning.damage(
+            training, poisoning.play(training, Manner(kind, bound == BOUNDED, loud), bad, SeededSource(setting.seed))
+        )
+        for loud in ((LOUD, QUIETER) if kind == "backdoor" and bad else (LOUD,))
+    ]
+    return max(damages, key=lambda one: one.backdoor.value if one.backdoor else 0.0)
 
 
 def _all_honest(case: Case, bound: str) -> bool:

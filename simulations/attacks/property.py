@@ -1,4 +1,4 @@
-"""Does a party's update tell what its people are like as a whole?
+"""Tells from a party's update what its people are like as a whole.
 
 The attacker simulates parties with and without a trait, learns to tell their updates apart (Melis et al. 2019, §6;
 Ganju et al. 2018) and asks about parties of people whom it never saw. Differential privacy of persons promises nothing

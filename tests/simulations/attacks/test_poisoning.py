@@ -6,6 +6,7 @@ import torch
 
 from federation import workloads
 from simulations.attacks import poisoning
+from simulations.attacks.poisoning import Manner
 from simulations.attacks.training import first_weights
 from simulations.seeded import SeededSource
 
@@ -19,7 +20,8 @@ def ten(small):
 
 
 def scored(training, kind, bad, bounded=False):
-    weights = poisoning.play(training, kind, bad, bounded, SeededSource(1))
+    loud = poisoning.QUIETER if kind == "backdoor" else poisoning.LOUD
+    weights = poisoning.play(training, Manner(kind, bounded, loud), bad, SeededSource(1))
     return poisoning.damage(training, weights)
 
 
@@ -45,7 +47,7 @@ def test_a_backdoor_gets_in_where_nobody_bounds_it(ten):
 def test_a_bounded_vector_is_no_longer_than_its_people_allow(ten):
     weights, source = first_weights(ten), SeededSource(1)
     for kind in poisoning.KINDS:
-        vector = poisoning._attack(ten, kind, weights, ten.parties[0], (True, source))
+        vector = poisoning._attack(ten, Manner(kind, True), weights, ten.parties[0], source)
         assert np.linalg.norm(vector) <= 5 * ten.terms.clip * (1 + 1e-5)
 
 
