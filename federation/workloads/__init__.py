@@ -66,4 +66,9 @@ def agreed(manifest: "Manifest") -> "Workload":
 
 def _require_installed(name: str) -> None:
     if name not in INSTALLED:
-        raise WorkloadError(f"workload {name!r} is not installed here; installed: {', '.join(INSTALLED)}.")
+        from federation.misfits import alike
+
+        listed = ", ".join(INSTALLED)
+        raise WorkloadError(
+            f"workload {name!r} is not installed here; installed: {listed}{alike(name, INSTALLED) or '.'}"
+        )

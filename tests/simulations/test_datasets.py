@@ -48,5 +48,5 @@ def test_file_with_another_hash_is_not_opened():
 
 
 def test_missing_package_is_said_with_the_command_to_run():
-    with pytest.raises(SchemaError, match=r"pip install nothing-here==1"):
+    with pytest.raises(SchemaError, match=r"pip install 'paceline\[demo\]', which brings nothing-here 1"):
         datasets.checked_bytes(datasets.Source("nothing-here", "1", "x.npy", "0" * 64))

@@ -75,14 +75,14 @@ BAD = [
     ({"parties": {"count": 9}}, "9 parties, but only 8 people: parties without people"),
     ({"sweep": {"rounds": []}}, "sweep.rounds"),
     ({"sweep": {"data.pepole": [3]}}, "did you mean 'people'?"),
-    ({"data": {"source": "runers"}}, "'runers' is unknown"),
+    ({"data": {"source": "runers"}}, "'runers' is unknown; expected invented, files, "),
     ({"data": {"source": "watch"}}, "has rows for exercise_recognition"),
     (
         {"privacy": {"unit": "person", "epsilom": 1}},
         "privacy.epsilom: there is no such setting; did you mean 'epsilon'?",
     ),
     ({"privacy": {}}, "privacy is never left out"),
-    ({"workload": "runing_pace"}, "running_pace"),
+    ({"workload": "runing_pace"}, "; did you mean 'running_pace'?"),
     ({"seeds": [1, 1]}, "a seed stands twice"),
     ({"data": {"people": 8, "label_skew": 0.1}}, "label_skew is about classes"),
 ]
