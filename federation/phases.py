@@ -77,6 +77,11 @@ def require_possible(workload: "Workload", manifest: Manifest) -> None:
         raise ManifestError(
             f"no phase of task {manifest.name} reads people's rows; train it on one machine, or name another phase."
         )
+    if manifest.training.scaffold and len(set(order)) > 1:
+        raise ManifestError(
+            f"scaffold keeps one slope of each party, but the rounds of task {manifest.name} train several phases. "
+            "Write scaffold = false, or name one phase."
+        )
     idle = [phase.name for phase in order if not contributors(manifest, phase)]
     if idle:
         raise ManifestError(

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch.func import grad, vmap
@@ -98,6 +99,23 @@ def weights_are_float32(workload: Workload) -> None:
         trained_names(weights, phase)
 
 
+def phases_keep_apart(workload: Workload) -> None:
+    """Phases have names of their own, one reads people, and what the others move is nothing that people's updates move.
+
+    An update from nobody's rows is not clipped: on shared weights it would overrule people's.
+    """
+    names = [phase.name for phase in workload.phases]
+    if len(set(names)) != len(names):
+        raise WorkloadError(f"two phases have the same name: {', '.join(names)}.")
+    if not any(phase.reads_people for phase in workload.phases):
+        raise WorkloadError("no phase reads people's rows; there is nothing to learn together.")
+    weights = workload.initial(SEED)
+    moved = {phase: set(trained_names(weights, phase)) for phase in workload.phases}
+    for own, other in product((p for p in moved if not p.reads_people), (p for p in moved if p.reads_people)):
+        if both := sorted(moved[own] & moved[other]):
+            raise WorkloadError(f"phases {own.name} and {other.name} both move {', '.join(both)}; only one may.")
+
+
 def scores_merge_as_sums(workload: Workload) -> None:
     """Scores of all rows are the sums of the scores of parts, and hold ``rows`` and the headline."""
     rows, weights = _typical(workload, people=6, rows_per_person=5)
@@ -158,6 +176,7 @@ CONTRACT: dict[str, Callable[[Workload], None]] = {
     "the loss of a row depends on that row alone": loss_of_a_row_depends_on_that_row_alone,
     "the same seed gives the same weights": same_seed_gives_the_same_weights,
     "weights are float32": weights_are_float32,
+    "phases keep apart": phases_keep_apart,
     "scores merge as sums": scores_merge_as_sums,
     "person scores lie between 0 and 1": person_scores_lie_between_zero_and_one,
     "the loss falls when trained": loss_falls_when_trained,

@@ -1,6 +1,7 @@
 """Every installed workload keeps the contract, and the checks of it reject workloads that do not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -102,3 +103,46 @@ def test_invented_rows_outside_the_plausible_range_are_rejected():
         for verdict in workload_checks.judge(replace(exercises.WORKLOAD, invent=in_metres))
     }
     assert "plausible" in problem["invented rows fit the schema"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "discriminator"}, "two phases have the same name: discriminator, discriminator"),
+        ({"trains": ("generator.", "critic.bent")}, "generator and discriminator both move critic.bent; only one may"),
+    ],
+)
+def test_phases_that_get_in_each_others_way_are_rejected(changes, says):
+    gan = find("motion_gan")
+    broken = replace(gan, phases=(gan.phases[0], replace(gan.phases[1], **changes)))
+    with pytest.raises(WorkloadError, match=says):
+        workload_checks.phases_keep_apart(broken)
+
+
+def test_workload_that_reads_nobody_is_rejected():
+    gan = find("motion_gan")
+    with pytest.raises(WorkloadError, match="no phase reads people's rows"):
+        workload_checks.phases_keep_apart(replace(gan, phases=gan.phases[1:]))
+
+
+def test_second_phase_is_checked_like_the_first():
+    def neighbours(weights, fields, seed):
+        return gan.phases[1].loss(weights, fields, seed) * fields["x"].mean()
+
+    gan = find("motion_gan")
+    broken = replace(gan, phases=(gan.phases[0], replace(gan.phases[1], loss=neighbours)))
+    with pytest.raises(WorkloadError, match="phase generator: the loss of a row"):
+        workload_checks.loss_of_a_row_depends_on_that_row_alone(broken)
+
+
+def test_digest_of_a_workload_covers_those_that_it_builds_on(monkeypatch, tmp_path):
+    from federation import workloads
+
+    for name in ("motion_gan", "exercise_recognition"):
+        (tmp_path / f"{name}.py").write_bytes((Path(workloads.__file__).parent / f"{name}.py").read_bytes())
+    monkeypatch.setattr(workloads, "__file__", str(tmp_path / "__init__.py"))
+    before = digest("motion_gan"), digest("exercise_recognition")
+    with (tmp_path / "exercise_recognition.py").open("a") as file:
+        file.write("# another one\n")
+    assert digest("motion_gan") != before[0]
+    assert digest("exercise_recognition") != before[1]
