@@ -30,8 +30,8 @@ ATTACKER = (
 REMARK = (
     "The node clips, nobody else does: the coordinator adds what a party signs. A dishonest party ignores the clip, "
     "and then privacy terms protect the model from nothing. A coordinator that cut every vector to the length that "
-    "declared people and noise can explain would enforce the bound; with secure aggregation nobody could. Within the "
-    "bound every party still weighs as much as its people, and a backdoor that accuracy does not show needs few of them."
+    "declared people and noise can explain would enforce it; with secure aggregation nobody could. Within the "
+    "bound every party still weighs as much as its people, and a backdoor that accuracy does not show needs few."
 )
 
 
