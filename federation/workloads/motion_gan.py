@@ -147,10 +147,15 @@ def sample(weights: Weights, per_class: int, seed: int) -> Rows:
 
 def scores(weights: Weights, rows: Rows) -> dict[str, float]:
     """Sums over rows: how many, and how many a classifier fitted to generated windows names rightly (TSTR)."""
-    fitted = _ridge(sample(weights, FAKE_PER_CLASS, FAKE_SEED))
+    correct = named_rightly(sample(weights, FAKE_PER_CLASS, FAKE_SEED), rows)
+    return {"rows": float(len(rows)), "correct": float(correct)}
+
+
+def named_rightly(shown: Rows, judged: Rows) -> int:
+    """How many of `judged` a ridge classifier names rightly that was fitted to `shown`."""
     with torch.no_grad():
-        found = functional.pad(statistics(rows.fields["x"].cpu()), (0, 1), value=1.0) @ fitted
-    return {"rows": float(len(rows)), "correct": float((found.argmax(-1) == rows.fields["y"].cpu()).sum())}
+        found = functional.pad(statistics(judged.fields["x"].cpu()), (0, 1), value=1.0) @ _ridge(shown)
+    return int((found.argmax(-1) == judged.fields["y"].cpu()).sum())
 
 
 def _ridge(rows: Rows) -> torch.Tensor:

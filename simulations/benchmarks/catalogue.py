@@ -7,6 +7,7 @@ CATALOGUE = {
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
     "privacy_utility": "What privacy costs, by ε and by people, and what each remedy buys; ten minutes.",
+    "generation": "How much like people generated motion is: real, invented and generated windows as teachers.",
     "recommendation": "How well recommendations are: federated, private, central, and by popularity.",
 }
 """Those that ``python -m simulations.benchmarks`` runs, in this order; each writes into docs/benchmarks."""
