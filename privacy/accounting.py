@@ -8,7 +8,7 @@ it under-reports. The formulas are dp-accounting's; tests hold them against Opac
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,9 +68,14 @@ def epsilon_from_rdp(curve: Curve, delta: float) -> float:
             f"found an RDP curve of shape {curve.shape}, perhaps with NaN or negative values; expected "
             f"({len(ORDERS)},) values ≥ 0. Make curves with rdp() and add them up."
         )
-    if np.any(np.expm1(-curve) + _checked_delta(delta) ** 2 > 0):
+    return _proven(curve, _conversion(_checked_delta(delta)), delta)
+
+
+def _proven(curve: Curve, added: Curve, delta: float) -> float:
+    """The least ε that a curve at some orders proves, whose conversion is `added`."""
+    if np.any(np.expm1(-curve) + delta**2 > 0):
         return 0.0  # Pinsker: total variation is below δ already
-    return max(0.0, float(np.min(curve + _conversion(delta))))
+    return max(0.0, float(np.min(curve + added)))
 
 
 def epsilon(cost: SampledGaussian, steps: int, delta: float) -> float:
@@ -121,19 +126,28 @@ def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float) ->
             f"no noise up to σ = {HIGHEST_NOISE:g} brings {steps} charges at q = {sampling_rate:g} under "
             f"ε = {epsilon:g} at δ = {delta:g}. Ask for a larger ε, or for fewer rounds."
         )
-    ticks = max(1, math.ceil(_about(epsilon, sampling_rate, steps, delta) * unit))
-    while excess(ticks / unit) > 0:
-        ticks += 1
-    while ticks > 1 and excess((ticks - 1) / unit) <= 0:
-        ticks -= 1
-    return ticks / unit
+    guess = max(1, math.ceil(_about(epsilon, sampling_rate, steps, delta) * unit))
+    return _smallest(lambda ticks: excess(ticks / unit) <= 0, guess) / unit
+
+
+def _smallest(enough: Callable[[int], bool], guess: int) -> int:
+    """The smallest whole number from 1 that is `enough`, as all larger ones are; quick if `guess` is near it."""
+    low, high, step = guess - 1, guess, 1
+    while not enough(high):
+        low, high, step = high, high + step, 2 * step
+    while low > 0 and enough(low):
+        low, high, step = max(0, low - step), low, 2 * step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _about(epsilon: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Nearly the σ at which `steps` charges cost `epsilon`.
 
-    A curve takes long at all orders, and one decides: the root at every eighth says where that one is, and the root at
-    its neighbours is as good as the root at all.
+    A curve takes long at all orders, and one decides: the root at every eighth says where that one is, and with its
+    neighbours the root is as good as with all. The lowest order is always there: where ε is 0, it proves it.
     """
     from scipy.optimize import root_scalar
 
@@ -141,17 +155,19 @@ def _about(epsilon: float, sampling_rate: float, steps: int, delta: float) -> fl
         orders, added = tuple(ORDERS[place] for place in places), _conversion(delta)[list(places)]
 
         def excess(log: float) -> float:
-            curve = _curve(SampledGaussian(sampling_rate, math.exp(log)), orders)
-            return float(np.min(curve * steps + added)) - epsilon
+            curve = _curve(SampledGaussian(sampling_rate, math.exp(log)), orders) * steps
+            return _proven(curve, added, delta) - epsilon
 
         if excess(math.log(low)) <= 0:
             return low
         bracket = (math.log(low), math.log(high))
         return math.exp(root_scalar(excess, bracket=bracket, xtol=1e-9).root)  # type: ignore[no-untyped-call]
 
-    rough = root([*range(0, len(ORDERS) - 1, _STRIDE), len(ORDERS) - 1], 10**-NOISE_DIGITS, HIGHEST_NOISE)
+    few = {*range(0, len(ORDERS), _STRIDE), len(ORDERS) - 1}
+    rough = root(sorted(few), 10**-NOISE_DIGITS, HIGHEST_NOISE)
     best = int(np.argmin(_curve(SampledGaussian(sampling_rate, rough)) * steps + _conversion(delta)))
-    return root(range(max(0, best - _STRIDE), min(best + _STRIDE, len(ORDERS))), rough / 2, rough * 1.01)
+    near = range(max(0, best - _STRIDE), min(best + _STRIDE, len(ORDERS)))
+    return root(sorted({*few, *near}), rough / 2, rough * (1 + 1e-6))
 
 
 _epsilon = epsilon  # noise_for's first parameter bears the same name
