@@ -21,8 +21,8 @@ from federation.workload import Phase, Weights, Workload
 CHUNK_BYTES = 64 * 2**20
 """About how much memory one chunk of people's updates may take."""
 
-CHUNK_ROWS = 1024
-"""How many rows one step of a chunk may read."""
+CHUNK_VALUES = 2**20
+"""How many numbers of rows one step of a chunk may read; a row of few counts as 256, since a model widens it."""
 
 CHUNK_WORK = 2**18
 """People × rows × parameters of a step below which a second thread costs more than it brings."""
@@ -59,7 +59,8 @@ def person_updates(  # noqa: PLR0913, PLR0917 - the whole of a local step, plain
         batches = _batches(rows.fields, index[part], real[part].sum(axis=1), training)
         return torch.from_numpy(people[part]), _updates(phase, weights, names, batches, training, seed)
 
-    size = _chunk(weights, names, _step_rows(training, real.shape[1]), -(-len(people) // threads))
+    step = _step_rows(training, real.shape[1])
+    size = min(_chunk(rows, step), _share(weights, names, step, -(-len(people) // threads)))
     parts = [slice(start, start + size) for start in range(0, len(people), size)]
     yield from in_order([partial(trained, part) for part in parts], threads)
 
@@ -161,11 +162,17 @@ def _step_rows(training: TrainingTerms, rows: int) -> int:
     return min(training.step_rows or rows, rows)
 
 
-def _chunk(weights: Weights, names: Sequence[str], rows: int, share: int) -> int:
-    """How many people are trained at once if a step reads `rows` of each: a thread's `share`, or as many as fit."""
+def _chunk(rows: Rows, step_rows: int) -> int:
+    """How many people a chunk may hold for the rows that it reads."""
+    values = sum(tensor[:1].numel() for tensor in rows.fields.values())
+    return max(1, CHUNK_VALUES // (max(values, 256) * max(step_rows, 1)))
+
+
+def _share(weights: Weights, names: Sequence[str], step_rows: int, equal: int) -> int:
+    """How many people a chunk may hold for their parameters: an `equal` share for each thread if that is worth it."""
     parameters = sum(weights[name].numel() for name in names)
-    worth = CHUNK_WORK // (max(rows, 1) * parameters)
-    return max(1, min(CHUNK_BYTES // (4 * parameters), CHUNK_ROWS // max(rows, 1), max(share, worth)))
+    worth = CHUNK_WORK // (max(step_rows, 1) * parameters)
+    return max(1, min(CHUNK_BYTES // (4 * parameters), max(equal, worth)))
 
 
 def _batches(

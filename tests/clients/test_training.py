@@ -124,7 +124,7 @@ def test_padding_has_no_influence():
 
 
 def test_chunks_hold_every_person_once(monkeypatch):
-    monkeypatch.setattr("clients.training.CHUNK_ROWS", 10)
+    monkeypatch.setattr("clients.training.CHUNK_VALUES", 10 * 256)
     rows, terms = uneven(PACE, [5] * 7), TrainingTerms(learning_rate=0.1)
     weights, names = typical(PACE)
     chunks = list(person_updates(PACE, PACE.phases[0], weights, names, rows, terms, 5, 0))
