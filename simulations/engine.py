@@ -1,7 +1,6 @@
 """Runs a scenario once: the rounds of `server.rounds`, answered by the gates of `clients.rounds`."""
 
 import resource
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,10 +27,10 @@ from simulations.outcome import Outcome, RoundOutcome
 from simulations.parties import Federation
 from simulations.population import HandRows, Indices, People
 from simulations.scenario import Scenario
+from simulations.scratch import scratch
 from simulations.seeded import STAMP, SeededSource
 from simulations.weather import Weather
 
-MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - stores of a simulation need not survive it
 MOST_PEOPLE_SCORED = 200
 """Of a party, after the last round."""
 
@@ -58,9 +57,8 @@ def run(scenario: Scenario, seed: int, watch: Watch) -> Outcome:
     """
     began, played = time.perf_counter(), _engine(scenario)
     require_memory(scenario)
-    memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="paceline-", dir=scenario.ray.folder or memory) as path:
-        outcome = played(prepare(Path(path), scenario, seed), Path(path), watch)
+    with scratch(scenario.ray.folder) as path:
+        outcome = played(prepare(path, scenario, seed), path, watch)
     return replace(outcome, seconds=time.perf_counter() - began)
 
 

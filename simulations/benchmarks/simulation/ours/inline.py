@@ -1,6 +1,5 @@
 """The whole of a round under person-level privacy: consent, ledger, sampling, training, clipping, noise, records."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from simulations.founding import found
 from simulations.loopback import Loopback
 from simulations.population import Indices
 from simulations.scenario import Data, Exchange, PartyTerms, Scenario
+from simulations.scratch import scratch
 
 SEED = 1
 
@@ -50,8 +50,8 @@ def main() -> None:
     question = clock.asked()
     torch.set_num_threads(question.threads)
     workload = models.workload(question.work)
-    with _installed(workload), tempfile.TemporaryDirectory(dir=engine.MEMORY_FOLDER) as folder:
-        stage = staged(Path(folder), scenario(question, workload), question)
+    with _installed(workload), scratch() as folder:
+        stage = staged(folder, scenario(question, workload), question)
         terms = stage.scenario
         link = Loopback(stage.federation.nodes, lambda node, blob: engine.seated_answer(node, blob, SEED, terms.rounds))
         watch = clock.Clock()
