@@ -106,6 +106,7 @@ HEAD = Terms(
     rows_per_person=ROWS_PER_PERSON,
 )
 HEAD_PLAIN = TrainingTerms(trains=("head.",), learning_rate=0.3, batch_rows=32)
+WHOLE_PLAIN = TrainingTerms(learning_rate=0.05, local_epochs=3, batch_rows=32)
 """Chosen on other synthetic people (seeds 1 and 2), one set of terms for all sizes and all ε."""
 
 

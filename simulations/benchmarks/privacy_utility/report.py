@@ -44,6 +44,7 @@ def page(document: Found) -> str:
         "## What bought what\n",
         _changes(document["changes"]),
         *([_whole(document["whole"])] if "whole" in document else []),
+        *(_reference(found) for found in document.get("references", ())),
         WHAT_BOUGHT_WHAT,
         "## Terms\n",
         _terms([*document["motion"], *real]),
@@ -61,6 +62,11 @@ def _promises(document: Found) -> str:
         if limit and "8" in case["node"]:
             lost = 100 * (mean(case["plain"]) - mean(case["node"]["8"]))
             lines.append(f"| ε = 8 against no DP, {case['people']:,} people | ≤ {limit} points | {lost:.1f} points |")
+    for found in document.get("references", ()):
+        case = next(case for case in document["motion"] if case["people"] == found["people"])
+        lost = 100 * (found["plain"] - mean(case["node"]["8"]))
+        name = f"the same against no DP and everything trained, {case['people']:,} people"
+        lines.append(f"| {name} | – | {lost:.1f} points |")
     runners = document["runners"]
     if "1" in runners["node"]:
         worse = mean(runners["node"]["1"]) / mean(runners["plain"]) - 1
@@ -119,7 +125,7 @@ def _whole(found: Found) -> str:
     epsilons = list(found["trained"][0]["scores"])
     lines = [
         f"Few or many parameters: the model with its convolutions, {found['people']:,} people, {found['rounds']} "
-        f"rounds, two rows per local step, noise at each node. Without DP, all of it learns {found['plain']:.3f}.\n",
+        f"rounds, two rows per local step, noise at each node.\n",
         f"| trained | numbers | no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
         f"|---|---|---|{'---|' * len(epsilons)}",
     ]
@@ -128,6 +134,10 @@ def _whole(found: Found) -> str:
         cells = " | ".join(spread(one["scores"][epsilon]) for epsilon in epsilons)
         lines.append(f"| {name} | {one['parameters']:,} | {one['quiet']:.3f} | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def _reference(found: Found) -> str:
+    return f"Everything trained without DP on {found['people']:,} people: {found['plain']:.3f}.\n"
 
 
 def _terms(cases: Sequence[Found]) -> str:

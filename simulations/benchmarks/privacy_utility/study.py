@@ -10,7 +10,6 @@ import torch
 
 from clients.training import party_update
 from federation import workloads
-from federation.terms import TrainingTerms
 from federation.workload import Weights, flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition
 from simulations import settings
@@ -33,13 +32,24 @@ class Size:
     rounds: int | None = None
     changed_people: int = 100
     whole_people: int | None = 400
+    reference_people: tuple[int, ...] = (400, 1600)
 
 
-QUICK = Size((20, 30), 10, (8.0,), (8.0,), (1, 1, 1), rounds=2, changed_people=20, whole_people=None)
+QUICK = Size(
+    people=(20, 30),
+    judges=10,
+    epsilons=(8.0,),
+    changed_epsilons=(8.0,),
+    seeds=(1, 1, 1),
+    rounds=2,
+    changed_people=20,
+    whole_people=None,
+    reference_people=(20,),
+)
 SEVERAL, MANY = 1000, 10_000
 """Cases with more people than these are repeated less often: their scores hardly differ from seed to seed."""
 
-WHOLE_SEEDS, WHOLE_ROUNDS = 2, 12
+WHOLE_SEEDS, WHOLE_ROUNDS, REFERENCE_ROUNDS = 2, 12, 12
 PRETRAINED_PEOPLE, PRETRAIN_EPOCHS = 60, 20
 
 
@@ -52,6 +62,7 @@ def run(size: Size) -> Figures:
     figures["changes"] = changes(shortened(cases.watches(everybody, judges, size.changed_people), size), size)
     if size.whole_people:
         figures["whole"] = whole(size.whole_people, size)
+    figures["references"] = [reference(count, size) for count in size.reference_people]
     figures["runners"] = grid(shortened(cases.runners(), size), size)
     if settings.has(settings.LIFTERS.name):
         figures["lifters"] = grid(shortened(cases.lifting(), size), size)
@@ -136,27 +147,43 @@ def variants(base: Case, started: Weights) -> Iterator[tuple[str, Case, bool]]:
 
 
 def whole(count: int, size: Size) -> Figures:
-    """The model with its convolutions, which needs whole windows: no privacy, and few against many parameters."""
-    rows, judges = (
-        cases.people_with_watches(count, cases.TRAINED),
-        cases.people_with_watches(size.judges, cases.JUDGED),
-    )
-    parties, workload = cases.dealt(rows, count), workloads.find("exercise_recognition")
-    plain = TrainingTerms(learning_rate=0.05, local_epochs=3, batch_rows=32)
-    first, nobody = exercise_recognition.initial(0), judges.take(torch.zeros(0, dtype=torch.int64))
-    found = []
+    """The model with its convolutions, which needs whole windows: few against many parameters."""
+    base, found = with_convolutions(count, size), []
     for trains in (("head.",), ("head.", "cnn.out."), ()):
         training = cases.HEAD.training.model_copy(update={"trains": trains, "step_rows": 2})
-        terms = replace(cases.HEAD, rounds=WHOLE_ROUNDS, training=training)
-        case = Case("whole", workload, parties, judges, terms, WHOLE_ROUNDS, plain, first, first, nobody)
+        case = replace(base, private=replace(cases.HEAD, rounds=WHOLE_ROUNDS, training=training))
         scores = {
             f"{epsilon:g}": drawn(case.at(epsilon, shared=False), case, WHOLE_SEEDS)
             for epsilon in size.changed_epsilons
         }
         quiet = drawn(without_noise(case.at(8.0, shared=False)), case, 1)[0]
         found.append(said({"trains": trains, "parameters": parameters(case), "quiet": quiet, "scores": scores}))
-    everything = drawn(case.without_privacy(), case, 1)[0]
-    return {"people": count, "rounds": WHOLE_ROUNDS, "plain": everything, "trained": found}
+    return {"people": count, "rounds": WHOLE_ROUNDS, "trained": found}
+
+
+def reference(count: int, size: Size) -> Figures:
+    """What the whole model learns from `count` people without privacy: the best that this workload offers them."""
+    case = with_convolutions(count, size)
+    return said({"people": count, "plain": drawn(case.without_privacy(), case, 1)[0]})
+
+
+def with_convolutions(count: int, size: Size) -> Case:
+    """`count` synthetic people with whole windows."""
+    rows = cases.people_with_watches(count, cases.TRAINED)
+    judges = cases.people_with_watches(size.judges, cases.JUDGED)
+    first = exercise_recognition.initial(0)
+    return Case(
+        name="whole",
+        workload=workloads.find("exercise_recognition"),
+        parties=cases.dealt(rows, count),
+        judges=judges,
+        private=cases.HEAD,
+        plain_rounds=REFERENCE_ROUNDS,
+        plain=cases.WHOLE_PLAIN,
+        plain_first=first,
+        first=first,
+        public=judges.take(torch.zeros(0, dtype=torch.int64)),
+    )
 
 
 def pretrained() -> Weights:
