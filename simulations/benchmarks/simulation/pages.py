@@ -26,6 +26,8 @@ NOTES = """
   side on two cores would do up to twice as much, and the ratios to them would halve. Flower with Ray has two worker
   processes of one core each, ours two threads.
 - Times are medians over rounds, after {warm} rounds that are left out; then medians over repeats, which take turns.
+- People per processor second leave out the time in which other programs of the machine had the processor; multiplied
+  with the threads they say what an idle machine would do at most.
 - The peak memory is that of a program's largest process, which says little for Ray: its workers and its store are
   processes of their own.
 """
@@ -109,8 +111,11 @@ def promises(whole: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "| program | threads | people/s | least … most | first round (s) | memory (MB) | ours, whole rounds, is |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| program | threads | people/s | least … most | people per processor second | first round (s) | memory (MB) "
+        "| ours, whole rounds, is |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     ours = best(parts, cell_of(parts[0]), "inline")
     for part in parts:
         yield _row(part, ours)
@@ -119,13 +124,19 @@ def _table(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _row(part: Mapping[str, Any], ours: float | None) -> str:
     done = [answer for answer in part["answers"] if "failed" not in answer]
     if not done:
-        return f"| {part['title']} | {part['threads']} | – | {part['answers'][0]['failed']} | – | – | – |"
+        return f"| {part['title']} | {part['threads']} | – | {part['answers'][0]['failed']} | – | – | – | – |"
     rates = [answer["people_per_s"] for answer in done]
     middle = statistics.median(rates)
     first, memory = (statistics.median(answer[key] for answer in done) for key in ("first_round_s", "peak_rss_mb"))
     ratio = "–" if ours is None or part["program"].startswith("inline") else f"{ours / middle:.1f} ×"
-    cells = (part["title"], part["threads"], f"{middle:,.0f}", f"{min(rates):,.0f} … {max(rates):,.0f}", first)
+    cells = [part["title"], part["threads"], f"{middle:,.0f}", f"{min(rates):,.0f} … {max(rates):,.0f}"]
+    cells += [_per_processor(part, done), first]
     return f"| {' | '.join(map(str, cells))} | {memory:,.0f} | {ratio} |"
+
+
+def _per_processor(part: Mapping[str, Any], done: Sequence[Mapping[str, Any]]) -> str:
+    """What a program's own process achieves for each second on a processor; with Ray the work is elsewhere."""
+    return "–" if "ray" in part["program"] else f"{statistics.median(a['people_per_processor_s'] for a in done):,.0f}"
 
 
 def _limit(whole: Mapping[str, Any]) -> Iterator[str]:

@@ -31,16 +31,19 @@ class Question:
 
 @dataclass
 class Clock:
-    """Seconds of each round; a round ends where the next one begins."""
+    """Seconds of each round, by the clock and of this process's processors; one ends where the next begins."""
 
     started: float = field(default_factory=time.perf_counter)
     rounds_s: list[float] = field(default_factory=list)
+    spent: float = field(default_factory=time.process_time)
+    processor_s: list[float] = field(default_factory=list)
 
     def lap(self) -> None:
         """A round has ended."""
-        now = time.perf_counter()
+        now, spent = time.perf_counter(), time.process_time()
         self.rounds_s.append(now - self.started)
-        self.started = now
+        self.processor_s.append(spent - self.spent)
+        self.started, self.spent = now, spent
 
 
 def asked() -> Question:
@@ -55,11 +58,13 @@ def asked() -> Question:
 
 
 def tell(question: Question, clock: Clock, versions: dict[str, str]) -> None:
-    """Print the answer."""
+    """Print the answer. What other processes of a program spend on processors is not in it."""
     steady = clock.rounds_s[WARM_UP:] or clock.rounds_s
+    spent = statistics.median(clock.processor_s[WARM_UP:] or clock.processor_s)
     memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     answer = {
         "people_per_s": round(question.sampled / statistics.median(steady), 1),
+        "people_per_processor_s": round(question.sampled / spent, 1),
         "round_s": round(statistics.median(steady), 4),
         "best_round_s": round(min(steady), 4),
         "first_round_s": round(clock.rounds_s[0], 3),
