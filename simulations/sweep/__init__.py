@@ -50,6 +50,7 @@ def _alone(folder: Folder, job: Job, board: "Board") -> dict[str, str]:
     """In this process, because starting another one takes longer than many a scenario."""
     from simulations.sweep.making import make
 
+    board.start(job)
     make(folder, job, partial(board.round, job))
     board.end(job, "")
     return {}

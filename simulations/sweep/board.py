@@ -27,6 +27,9 @@ class Board(Protocol):
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """There are `jobs`, of which `done` were finished before."""
 
+    def start(self, job: Job) -> None:
+        """`job` is begun: its people and parties are made."""
+
     def round(self, job: Job, done: RoundOutcome) -> None:
         """A round of `job` is committed."""
 
@@ -45,20 +48,24 @@ class Standing:
     rounds_left: int = 0
     rounds_done: int = 0
     began: float = 0.0
-    running: dict[str, tuple[Job, RoundOutcome]] = field(default_factory=dict)
+    running: dict[str, tuple[Job, RoundOutcome | None]] = field(default_factory=dict)
 
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """See `Board`."""
         self.jobs, self.finished, self.began = len(jobs), len(done), self.clock()
         self.rounds_left = sum(job.scenario.rounds for job in jobs) - sum(job.scenario.rounds for job in done)
 
+    def start(self, job: Job) -> None:
+        """See `Board`."""
+        self.running[job.digest] = (job, None)
+
     def round(self, job: Job, done: RoundOutcome) -> None:
         """See `Board`."""
         if done.round > 0:
             self.rounds_left -= 1
             self.rounds_done += 1
-        _, last = self.running.get(job.digest, (job, done))
-        self.running[job.digest] = (job, done if done.scores else replace(done, scores=last.scores))
+        _, last = self.running.get(job.digest, (job, None))
+        self.running[job.digest] = (job, replace(done, scores=last.scores) if last and not done.scores else done)
 
     def end(self, job: Job, problem: str) -> None:
         """See `Board`; the rounds that a failed run did not make are not waited for."""
@@ -85,6 +92,11 @@ class _Drawn:
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         with self._lock:
             self._standing.begin(jobs, done)
+            self._draw()
+
+    def start(self, job: Job) -> None:
+        with self._lock:
+            self._standing.start(job)
             self._draw()
 
     def round(self, job: Job, done: RoundOutcome) -> None:
@@ -117,6 +129,10 @@ class _Lines:
             self._standing.begin(jobs, done)
             if done:
                 self._console.print(f"{len(done)} of {len(jobs)} runs were finished before.")
+
+    def start(self, job: Job) -> None:
+        with self._lock:
+            self._standing.start(job)
 
     def round(self, job: Job, done: RoundOutcome) -> None:
         with self._lock:
@@ -155,6 +171,9 @@ def drawn(standing: Standing) -> Group:
         table.add_column(name, justify="left" if name == "run" else "right")
     rows = list(standing.running.values())
     for job, last in rows[:MAX_ROWS]:
+        if last is None:
+            table.add_row(job.label, f"0 of {job.scenario.rounds}", "people and parties are made", "–", "–")
+            continue
         spent = f"{last.epsilon:.2f}" if last.epsilon else "–"
         table.add_row(job.label, f"{last.round} of {job.scenario.rounds}", _score(last), spent, f"{last.seconds:.2f}")
     more = [Text(f"and {len(rows) - MAX_ROWS} more")] if len(rows) > MAX_ROWS else []

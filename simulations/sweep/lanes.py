@@ -70,6 +70,7 @@ class Lanes:
                     worker = worker if worker is not None and worker.poll() is None else self._start(log)
                     if worker is None:
                         return
+                    self._board.start(job)
                     question = ask(self._folder, job, self._memory_bytes)
                     self._ended(job, _make(worker, question, job, self._board, log))
         except Exception as error:  # shown by the thread that waits for this one

@@ -24,6 +24,11 @@ class Several:
         for board in self.boards:
             board.begin(jobs, done)
 
+    def start(self, job: Job) -> None:
+        """See `simulations.sweep.board.Board`."""
+        for board in self.boards:
+            board.start(job)
+
     def round(self, job: Job, done: RoundOutcome) -> None:
         """See `simulations.sweep.board.Board`."""
         for board in self.boards:

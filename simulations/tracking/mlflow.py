@@ -47,6 +47,9 @@ class TrackedRuns:
         except Exception as error:
             raise unusable(self._uri, error) from error
 
+    def start(self, job: Job) -> None:
+        """Nothing has happened yet."""
+
     def round(self, job: Job, done: RoundOutcome) -> None:
         """The figures of the round, in one request."""
         from mlflow.entities import Metric

@@ -13,6 +13,9 @@ from simulations.outcome import RoundOutcome
 from simulations.sweep.plan import Job
 
 
+FLUSH_S = 1
+
+
 class EventFiles:
     """A `simulations.sweep.board.Board` that writes into folders under `folder`."""
 
@@ -37,13 +40,15 @@ class EventFiles:
     def begin(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Nothing is written yet."""
 
+    def start(self, job: Job) -> None:
+        """Nothing has happened yet."""
+
     def round(self, job: Job, done: RoundOutcome) -> None:
-        """Every figure of the round, at once on disk."""
+        """Every figure of the round, on disk within `FLUSH_S`."""
         with self._lock:
             writer = self._writers.get(job.digest) or self._writers.setdefault(job.digest, self._fresh(job))
             for name, value in tracking.figures(done).items():
                 writer.add_scalar(name, value, done.round)
-            writer.flush()
 
     def end(self, job: Job, problem: str) -> None:
         """The run's file is complete."""
@@ -56,4 +61,4 @@ class EventFiles:
         """What an interrupted attempt at the same run left goes: two curves in one folder look like noise."""
         place = self._folder / f"{re.sub(r'[^a-z0-9.]+', '-', job.label.lower())[:80]}-{job.digest[:8]}"
         shutil.rmtree(place, ignore_errors=True)
-        return self._make(str(place))
+        return self._make(str(place), flush_secs=FLUSH_S)

@@ -24,6 +24,9 @@ class Watching:
     def begin(self, jobs, done):
         self.done = len(done)
 
+    def start(self, job):
+        self.started = job.label
+
     def round(self, job, done):
         self.rounds.append((job.label, done.round))
         self.act()
@@ -105,6 +108,9 @@ def test_board_shows_the_running_runs(scenario, outcome):
     console.print(drawn(standing))
     text = console.export_text()
     assert "2 of 2" in text
+    standing.start(job)
+    console.print(drawn(standing))
+    assert "people and parties are made" in console.export_text()
     assert "accuracy 0.3" in text, "the score of the last round that was evaluated"
 
 
