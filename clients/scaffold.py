@@ -80,7 +80,8 @@ def keep(node: Node, agreed: Agreed, control: Control, sent: bytes, people: BitM
         node.store.forget_variates(question.task)
         return
     size = len(control.own)
-    both = codecs.find(manifest.exchange.up).decode(sent, 2 * size, shared_seed(question.nonce))
+    codec = codecs.find(manifest.exchange.up, manifest.exchange.up_bits)
+    both = codec.decode(sent, 2 * size, shared_seed(question.nonce))
     vector = control.own + both[size:].astype(np.float64)
     node.store.keep_variate(
         Variate(question.task, question.round, vector, people, manifest.purpose, manifest.expires_at)

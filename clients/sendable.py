@@ -8,6 +8,7 @@ import torch
 from clients.policy import Unprotected
 from federation import codecs
 from federation.errors import BoundError
+from federation.terms import ExchangeTerms
 from federation.workload import Vector
 from privacy.noise import Private
 
@@ -39,9 +40,9 @@ def public(update: torch.Tensor, weight: float, clip: float) -> Public:
     return Public((vector * scale).astype(np.float32), _SEAL)
 
 
-def encode(sendable: Sendable, codec: str, nonce: str) -> bytes:
-    """The codec's bytes of a value that may leave; the codec's randomness is public, drawn from the question."""
-    return codecs.find(codec).encode(sendable.vector, shared_seed(nonce))
+def encode(sendable: Sendable, terms: ExchangeTerms, nonce: str) -> bytes:
+    """The bytes of a value that may leave, in the task's codec, whose randomness is public, drawn from the question."""
+    return codecs.find(terms.up, terms.up_bits).encode(sendable.vector, shared_seed(nonce))
 
 
 def shared_seed(nonce: str) -> int:

@@ -154,7 +154,7 @@ def _record(
     node: Node, agreed: Agreed, header: UpdateAnswer, sendable: Sendable, people: BitMap | None, control: Control | None
 ) -> bytes:
     """Gates *encode* and *record*; under SCAFFOLD the party's new variate is kept in the same transaction."""
-    payload = encode(sendable, agreed.manifest.exchange.up, header.nonce)
+    payload = encode(sendable, agreed.manifest.exchange, header.nonce)
     with node.store.transaction():
         if control is not None:
             scaffold.keep(node, agreed, control, payload, people or BitMap())

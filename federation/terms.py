@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from federation.errors import TermsError
+from federation import codecs
+from federation.errors import TermsError, WireError
 
 if TYPE_CHECKING:
     from privacy.accounting import SampledGaussian
@@ -157,12 +158,26 @@ class TrainingTerms(Part):
 
 
 class ExchangeTerms(Part):
-    """How models and updates travel."""
+    """How models and updates travel; `up_bits` per value for an `up` codec that has a budget (`federation.codecs`)."""
 
-    up: Literal["fp32", "fp16", "int8"] = "fp32"
+    up: Literal["fp32", "fp16", "int8", "urq"] = "fp32"
+    up_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
     down: Literal["fp32", "fp16", "int8"] = "fp32"
     secure: Literal[False] = False
     min_parties: Annotated[int, Field(ge=1, le=1000)]
+
+    @model_validator(mode="after")
+    def _budget_belongs_to_the_codec(self) -> Self:
+        require_budget(self.up, self.up_bits)
+        return self
+
+
+def require_budget(up: str, up_bits: float) -> None:
+    """Raise `ValueError` unless codec `up` takes a budget of `up_bits` per value; 0 stands for none."""
+    try:
+        codecs.find(up, up_bits)
+    except WireError as error:
+        raise ValueError(f"up = {up} with up_bits = {up_bits:g}: {error}") from error
 
 
 class PublishedScores(Part):

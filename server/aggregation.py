@@ -73,7 +73,7 @@ class Total:
 def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms: tuple[Run, int]) -> Checked:
     """The update in `blob`, or `Declined`, `WireError`, `SignatureError`; `terms`: the task and the vector's size."""
     run, size = terms
-    codec = codecs.find(run.manifest.exchange.up)
+    codec = codecs.find(run.manifest.exchange.up, run.manifest.exchange.up_bits)
     answer, payload = wire.read_answer(blob, key, codec.max_bytes(size))
     if answer.party != party:
         raise SignatureError(f"{party} signed an answer that names {answer.party}.")

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from federation import codecs
 from federation.drafts import listed, privacy_problems
 from federation.errors import UsageError
 from federation.misfits import misfits
 from federation.roles import Role, Step, may
-from federation.terms import PRINTABLE, SLUG, Part, TrainingTerms
+from federation.terms import PRINTABLE, SLUG, Part, TrainingTerms, later, require_budget
 
 FORMAT = "paceline-scenario-1"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -83,9 +84,15 @@ class PartyTerms(Part):
 class Exchange(Part):
     """How models and updates travel, as in a task."""
 
-    up: Literal["fp32", "fp16", "int8"] = "fp32"
+    up: Literal["fp32", "fp16", "int8", "urq"] = "fp32"
+    up_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
     down: Literal["fp32", "fp16", "int8"] = "fp32"
     min_parties: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    @model_validator(mode="after")
+    def _budget_belongs_to_the_codec(self) -> Self:
+        require_budget(self.up, self.up_bits)
+        return self
 
 
 class Faults(Part):

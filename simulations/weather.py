@@ -96,7 +96,8 @@ class Weather:
         answer, payload = wire.read_answer(blob, node.identity.public_key, MAX_MODEL_BYTES)
         if not isinstance(answer, UpdateAnswer):
             return blob
-        codec, shared = codecs.find(self.scenario.exchange.up), int(question.nonce[:16], 16)
+        terms, shared = self.run.manifest.exchange, int(question.nonce[:16], 16)
+        codec = codecs.find(terms.up, terms.up_bits)
         weights, training = self.run.workload.initial(0), self.scenario.training
         names = trained_names(weights, self.run.workload.phase(question.phase), training.trains)
         size = sum(weights[name].numel() for name in names)

@@ -6,12 +6,13 @@ both sides know it from the workload, so a decoder checks the length before it a
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from federation.codecs import fp16, fp32, int8
+from federation.codecs import fp16, fp32, int8, urq
 from federation.codecs.checks import Vector
 from federation.errors import WireError
 
-__all__ = ["CODECS", "Codec", "Vector", "find"]
+__all__ = ["BUDGETED", "CODECS", "LARGEST_BITS", "SMALLEST_BITS", "Codec", "Vector", "find"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,28 @@ CODECS = {
 }
 
 
-def find(name: str) -> Codec:
-    """The codec called `name`, or `WireError` that lists the known ones."""
+SMALLEST_BITS, LARGEST_BITS = 0.01, 4.0
+"""Budgets in bits per value that a task may name."""
+
+
+def _urq(bits: float) -> Codec:
+    return Codec(
+        "urq", False, True, False, partial(urq.encode, bits), partial(urq.decode, bits), partial(urq.max_bytes, bits)
+    )
+
+
+BUDGETED: dict[str, Callable[[float], Codec]] = {"urq": _urq}
+"""Codecs that are told how many bits per value they may take."""
+
+
+def find(name: str, bits: float = 0.0) -> Codec:
+    """The codec called `name`; `bits` per value where it has a budget, else 0. `WireError` if there is none such."""
+    if name in BUDGETED:
+        if not SMALLEST_BITS <= bits <= LARGEST_BITS:
+            raise WireError(f"codec {name} takes {SMALLEST_BITS:g} to {LARGEST_BITS:g} bits per value, not {bits:g}.")
+        return BUDGETED[name](bits)
     if name not in CODECS:
-        raise WireError(f"codec {name[:40]!r} is unknown; this version knows {', '.join(CODECS)}.")
+        raise WireError(f"codec {name[:40]!r} is unknown; this version knows {', '.join((*CODECS, *BUDGETED))}.")
+    if bits:
+        raise WireError(f"codec {name} has no budget, but {bits:g} bits per value were named; name 0, or urq.")
     return CODECS[name]

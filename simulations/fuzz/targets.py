@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from federation import audit, enrolment, signing, wire
-from federation.codecs import CODECS, Codec
+from federation.codecs import BUDGETED, CODECS, Codec
 from federation.errors import EnrolmentError, SignatureError
 from federation.manifest import parse
 from federation.messages import Answer, Request
@@ -99,7 +99,7 @@ def _codecs() -> tuple[Target, ...]:
             partial(_decode, codec, size),
             False,
         )
-        for codec in CODECS.values()
+        for codec in (*CODECS.values(), *(make(0.25) for make in BUDGETED.values()))
         for size in CODEC_SIZES
         for seed in (codec.encode(draw.normal(size=size).astype(np.float32), 5),)
     )

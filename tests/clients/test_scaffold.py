@@ -98,11 +98,15 @@ def withdraw(node: Node, person: int, purpose: Purpose = Purpose.TRAIN_MOTION_MO
     consent.record(node.store, statement)
 
 
-@pytest.mark.parametrize("codec", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    "up_and_down",
+    [{"up": "fp32", "down": "fp32"}, {"up": "int8", "down": "int8"}, {"up": "urq", "up_bits": 4.0, "down": "fp32"}],
+    ids=lambda terms: terms["up"],
+)
 def test_the_coordinators_variate_is_the_mean_of_the_parties_own(
-    federation: Federation, launch: Launch, codec: str
+    federation: Federation, launch: Launch, up_and_down: dict[str, object]
 ) -> None:
-    name = after_rounds(federation, launch, 3, exchange={"min_parties": 2, "up": codec, "down": codec})
+    name = after_rounds(federation, launch, 3, exchange={"min_parties": 2, **up_and_down})
     control = model(federation, name).memory.control
     assert control is not None
     assert control.counted == {LAB: 3, ARCHIVE: 3, COACH: 3, ALGO: 3}

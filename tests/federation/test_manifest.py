@@ -86,7 +86,11 @@ ABSURD = [
     ("training.seed", 2**32, "less than 4294967296"),
     ("exchange.min_parties", 4, "min_parties = 4 but only 2 parties have people"),
     ("exchange.min_parties", 0, "greater than or equal to 1"),
-    ("exchange.up", "pickle", "Input should be 'fp32', 'fp16' or 'int8'"),
+    ("exchange.up", "pickle", "Input should be 'fp32', 'fp16', 'int8' or 'urq'"),
+    ("exchange.up", "urq", "up = urq with up_bits = 0: codec urq takes 0.01 to 4 bits per value, not 0"),
+    ("exchange.up_bits", 0.1, "up = int8 with up_bits = 0.1: codec int8 has no budget"),
+    ("exchange.up_bits", 5, "less than or equal to 4"),
+    ("exchange", {"up": "urq", "up_bits": 0.005, "min_parties": 1}, "codec urq takes 0.01 to 4 bits per value"),
     ("exchange.secure", True, "Input should be False"),
     ("cohort", [], "at least 1 item"),
     ("cohort.0.party", "coach-lab", "a party or a key stands twice"),
@@ -235,6 +239,7 @@ def test_scaffold_stands_alone(other, text):
 def test_terms_that_came_later_leave_the_bytes_of_older_tasks_as_they_were():
     written = manifest().model_dump(mode="json")["training"]
     assert "server_optimizer" not in written
+    assert "up_bits" not in manifest().model_dump(mode="json")["exchange"]
     chosen = manifest().training.model_copy(update={"server_optimizer": "yogi", "server_tau": 0.01})
     changed = manifest().model_copy(update={"training": chosen})
     assert changed.digest() != manifest().digest()

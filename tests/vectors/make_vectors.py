@@ -54,17 +54,18 @@ def codec_cases():
         "ramp": [step / 8 for step in range(-8, 9)],
         "spiky": [100.0, 1e-3, -1e-3, 0.5] + [0.25] * 252 + [-3.0, math.pi],
     }
-    for name in ("fp32", "fp16", "int8"):
+    for name, bits in (("fp32", 0.0), ("fp16", 0.0), ("int8", 0.0), ("urq", 0.25), ("urq", 2.0)):
         for what, values in cases.items():
-            vector = np.array(values, np.float32)
-            data = find(name).encode(vector, 11)
+            vector, codec = np.array(values, np.float32), find(name, bits)
+            data = codec.encode(vector, 11)
             yield {
                 "codec": name,
+                "bits": bits,
                 "what": what,
                 "seed": 11,
                 "vector": [float(value).hex() for value in vector],
                 "bytes": data.hex(),
-                "decoded": [float(value).hex() for value in find(name).decode(data, len(vector), 11)],
+                "decoded": [float(value).hex() for value in codec.decode(data, len(vector), 11)],
             }
 
 

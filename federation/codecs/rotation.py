@@ -1,0 +1,105 @@
+"""Two public random rotations that spread a vector's energy evenly, so that one quantiser suits all its coordinates.
+
+Signs and a Hadamard transform of blocks (Vargaftik et al. 2022, §3) leave spiky updates biased, because a block mixes
+neighbours only. Here the first transform takes strided blocks and the second one contiguous blocks: up to 16 million
+values each value reaches every coordinate. The transforms are products of matrices of ±1, unnormalised: on whole
+numbers they are exact in float32 while sums stay below 2²⁴, and then equal on every machine.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from federation.codecs.checks import Vector
+
+SMALLEST_BLOCK, LARGEST_BLOCK = 512, 4096
+PADDING_BITS, PADDING_SHARE = 64, 0.01
+_SIGNS = 1 - 2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
+"""The eight signs that each byte stands for: (256, 8)."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a vector is laid out: `blocks` blocks of `block` values, a power of two; zeros fill the last one."""
+
+    blocks: int
+    block: int
+
+    @property
+    def size(self) -> int:
+        """How many values the padded vector has."""
+        return self.blocks * self.block
+
+
+def shape(size: int, bits: float) -> Shape:
+    """The layout of a vector of `size` ≥ 1 values, each coded in about `bits`.
+
+    Large blocks spread spikes best; but padding costs bits, which must stay few: `PADDING_BITS` for the whole vector
+    and `PADDING_SHARE` for each value. There are never more blocks than values in a block, so that all values mix.
+
+    >>> shape(84_000, 0.1), shape(84_000, 3), shape(20, 1)
+    (Shape(blocks=21, block=4096), Shape(blocks=165, block=512), Shape(blocks=1, block=512))
+    """
+    block, least = LARGEST_BLOCK, max(SMALLEST_BLOCK, min(math.isqrt(size), LARGEST_BLOCK))
+    while block // 2 >= least and -size % block * bits > PADDING_SHARE * size + PADDING_BITS:
+        block //= 2
+    return Shape(-(-size // block), block)
+
+
+def forward(vector: Vector, layout: Shape, shared_seed: int) -> Vector:
+    """The rotated vector, padded and `Shape.block` times as long as it was: float32 (padded size,)."""
+    first, second = _signs(layout, shared_seed)
+    padded = np.zeros(layout.size, np.float32)
+    np.multiply(vector, first[: len(vector)], out=padded[: len(vector)])
+    return _contiguous(_strided(padded, layout) * second, layout)
+
+
+def backward(rotated: Vector, layout: Shape, shared_seed: int) -> Vector:
+    """The transpose of `forward`: the padded vector that was rotated, times `Shape.block`²."""
+    first, second = _signs(layout, shared_seed)
+    vector = _strided(_contiguous(rotated, layout) * second, layout)
+    vector *= first
+    return vector
+
+
+def _signs(layout: Shape, shared_seed: int) -> tuple[Vector, Vector]:
+    """Two vectors of ±1, (padded size,) each; PCG64's raw stream is the same in every version of NumPy."""
+    words = np.random.PCG64(shared_seed).random_raw(layout.size // 32)
+    signs = _SIGNS.take(words.astype("<u8", copy=False).view(np.uint8), axis=0).reshape(2, -1)
+    return signs[0], signs[1]
+
+
+def _strided(vector: Vector, layout: Shape) -> Vector:
+    """Transform the blocks of every `blocks`-th value; Sylvester's matrix of r·c is the product of those of r and c."""
+    rows, columns = _sides(layout.block)
+    once = np.matmul(_hadamard(rows), vector.reshape(rows, -1))
+    return _flat(np.matmul(_hadamard(columns), once.reshape(rows, columns, layout.blocks)))
+
+
+def _contiguous(vector: Vector, layout: Shape) -> Vector:
+    """Transform the blocks of `block` values that stand together."""
+    rows, columns = _sides(layout.block)
+    once = np.matmul(vector.reshape(-1, columns), _hadamard(columns))
+    return _flat(np.matmul(_hadamard(rows), once.reshape(layout.blocks, rows, columns)))
+
+
+def _flat(values: npt.NDArray[np.float32]) -> Vector:
+    return values.reshape(-1)
+
+
+def _sides(block: int) -> tuple[int, int]:
+    exponent = block.bit_length() - 1
+    return 1 << (exponent + 1) // 2, 1 << exponent // 2
+
+
+@cache
+def _hadamard(order: int) -> Vector:
+    """Sylvester's matrix of ±1: symmetric, (order, order); `order` is a power of two."""
+    matrix = np.ones((1, 1), np.float32)
+    while len(matrix) < order:
+        matrix = np.kron(np.array([[1, 1], [1, -1]], np.float32), matrix)
+    matrix.setflags(write=False)
+    return matrix
