@@ -12,7 +12,6 @@ from simulations import tracking
 from simulations.outcome import RoundOutcome
 from simulations.sweep.plan import Job
 
-
 FLUSH_S = 1
 
 
