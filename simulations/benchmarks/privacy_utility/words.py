@@ -32,9 +32,9 @@ HOW = """## How it was measured
 - Updates, clipping, noise and accounting are the functions that nodes use; there are no stores and no messages. What
   nodes add to that (consent, budget, signatures) does not change the numbers.
 - Synthetic people: `exercise_recognition.invent`, each wearing the watch turned by up to 60° about an axis of their
-  own, with sensor gains of log-σ 0.2 and a log-normal number of windows (σ 0.5, 8 on average). Parties have 40, 25, 15, 12
-  and 8 % of them; 400 other people judge. The head reads 15 fixed statistics per window, which are computed once; the
-  random turning of windows in training is left out except where the convolutions are trained.
+  own, with sensor gains of log-σ 0.2 and a log-normal number of windows (σ 0.5, 8 on average). Parties have 40, 25, 15,
+  12 and 8 % of them; 400 other people judge. The head reads 15 fixed statistics per window, which are computed once;
+  the random turning of windows in training is left out except where the convolutions are trained.
 - The pre-trained start comes from 60 people of another seed who all wear one watch the same way, turned by 40° about
   its dial axis: the same kind of motion, so it flatters pre-training more than reality would. On the real watch data
   a synthetic start scores 0.57 where training reaches 0.88 ([learning](learning.md)).
