@@ -49,15 +49,22 @@ def ridge(shown: Rows, people: Rows) -> float:
     return motion_gan.named_rightly(shown, people) / len(people)
 
 
-def convolutions(shown: Rows, people: Rows) -> float:
-    """Accuracy on `people` of the convolutional classifier of `exercise_recognition`, trained on `shown`.
+def network(shown: Rows, people: Rows) -> float:
+    """Accuracy on `people` of the whole classifier of `exercise_recognition`, trained on `shown`."""
+    return _taught(shown, people, ("cnn.", "head."))
 
-    It shares no feature with the discriminator that the generator was trained to deceive.
-    """
+
+def convolutions(shown: Rows, people: Rows) -> float:
+    """The same of its convolutions alone, which share no feature with the discriminator."""
+    return _taught(shown, people, ("cnn.",))
+
+
+def _taught(shown: Rows, people: Rows, trains: tuple[str, ...]) -> float:
+    """Accuracy on `people` of the weights `trains` of `exercise_recognition`, after `STEPS` batches of `shown`."""
     workload = exercises.WORKLOAD
     weights: Weights = workload.initial(CLASSIFIER.seed)
     phase, size = workload.phases[0], CLASSIFIER.batch_rows
-    names = trained_names(weights, phase, ("cnn.",))
+    names = trained_names(weights, phase, trains)
     shuffle = torch.Generator().manual_seed(CLASSIFIER.seed)
     for step in range(0, STEPS, 50):
         some = shown.take(torch.randint(len(shown), (50 * size,), generator=shuffle))
@@ -67,5 +74,5 @@ def convolutions(shown: Rows, people: Rows) -> float:
     return sums["correct"] / sums["rows"]
 
 
-JUDGES: dict[str, Judge] = {"ridge": ridge, "convolutions": convolutions}
+JUDGES: dict[str, Judge] = {"ridge": ridge, "network": network, "convolutions": convolutions}
 """Who judges, by the name that tables use."""
