@@ -4,9 +4,10 @@ CATALOGUE = {
     "ledger": "Budget reservations and consent snapshots of many people, on disk.",
     "person_level": "One private step against plain SGD on the same rows.",
     "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
+    "exchange": "Codecs of updates: error against bits beside the theoretical limit, bias, speed.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
-    "privacy_utility": "What privacy costs, by ε and by people, and what each remedy buys; ten minutes.",
+    "privacy_utility": "What privacy costs, by ε and by people, and what each remedy buys; seven minutes.",
     "generation": "How much like people generated motion is: real, invented and generated windows as teachers.",
     "recommendation": "How well recommendations are: federated, private, central, and by popularity.",
 }
