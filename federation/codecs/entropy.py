@@ -1,7 +1,8 @@
 """Bytes of whole numbers that a Gaussian left behind when it was rounded: asymmetric numeral systems (Duda 2013).
 
 Rotated vectors are so close to Gaussian that one number, the step in standard deviations, tells the probability of
-every level: no table is sent. Levels are coded in groups, which is faster and loses no part of a bit per level.
+every magnitude: no table is sent. Magnitudes are coded in groups, which is faster; signs follow as plain bits, but for
+those that are hidden in parities.
 """
 
 import math
@@ -12,7 +13,9 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
+from federation.codecs import sign_hiding
 from federation.codecs.checks import Vector
+from federation.codecs.sign_hiding import Signs
 from federation.errors import WireError
 
 Words = npt.NDArray[np.uint32]
@@ -24,31 +27,40 @@ REACH = 6.5
 GROUPS = 4096
 BOTTOM = 2**16 + 1
 """What stands below the first level: when all are read exactly this is left, or bytes were lost, added or changed."""
+SMALLEST_BLOCK, LARGEST_BLOCK, PER_BLOCK = 16, 1024, 1.6
+"""A sign is hidden in as many levels as hold so many other than zero on average: with fewer, changes cost too much."""
 WEIGHT = 2**20
 """Probabilities are whole multiples of 1 / this, so that both sides have the very same ones."""
+
+_BYTES = constriction.stream.model.Uniform(256)
 
 
 @dataclass(frozen=True)
 class Model:
-    """The levels −`top` … `top`, `group` of them to a symbol; `weights` (2·top + 1,) is proportional to their odds."""
+    """Magnitudes 0 … `top`, `group` of them to a symbol; one sign in each `block` of levels is hidden.
+
+    `weights` (top + 1,) is proportional to the odds of the magnitudes.
+    """
 
     top: int
     group: int
+    block: int
     weights: npt.NDArray[np.float64]
 
 
 @cache
 def bits_per_level(step: int) -> float:
-    """The entropy of a rounded Gaussian: what a level costs on average."""
+    """What a level costs on average: the entropy of its magnitude, and its sign unless that is hidden."""
     odds = model(step).weights / model(step).weights.sum()
-    return float(-(odds * np.log2(odds)).sum())
+    shown = (1 - odds[0]) - (1 - odds[0] ** model(step).block) / model(step).block
+    return float(-(odds * np.log2(odds)).sum() + shown)
 
 
 def step_for(bits: float) -> int:
     """The smallest step whose levels cost at most `bits` on average.
 
     >>> step_for(0.1) * STEP_UNIT, step_for(2) * STEP_UNIT
-    (5.07421875, 1.08203125)
+    (4.982421875, 1.037109375)
     """
     low, high = SMALLEST_STEP - 1, LARGEST_STEP
     while high - low > 1:
@@ -59,29 +71,24 @@ def step_for(bits: float) -> int:
 
 @lru_cache(maxsize=256)
 def model(step: int) -> Model:
-    """The odds of the levels of a standard normal variable, divided by the step and rounded to the nearest."""
+    """The odds of the magnitudes of a standard normal variable, divided by the step and rounded to the nearest."""
     width = step * STEP_UNIT
-    top = max(1, math.ceil(REACH / width - 0.5))
-    above = [math.erfc((level + 0.5) * width / math.sqrt(2)) / 2 for level in range(top)] + [0.0]
-    weights = [max(1, round((above[level - 1] - above[level]) * WEIGHT)) for level in range(1, top + 1)]
-    zero = max(1, round((1 - 2 * above[0]) * WEIGHT))
-    group = int(math.log(GROUPS) / math.log(2 * top + 1))
-    return Model(top, group, np.array([*reversed(weights), zero, *weights], np.float64))
+    top = max(2, math.ceil(REACH / width - 0.5))
+    beyond = [1.0, *(math.erfc((level + 0.5) * width / math.sqrt(2)) for level in range(top)), 0.0]
+    weights = [max(1, round((beyond[level] - beyond[level + 1]) * WEIGHT)) for level in range(top + 1)]
+    group = int(math.log(GROUPS) / math.log(top + 1))
+    block = min(max(SMALLEST_BLOCK, round(PER_BLOCK / max(beyond[1], PER_BLOCK / LARGEST_BLOCK))), LARGEST_BLOCK)
+    return Model(top, group, block, np.array(weights, np.float64))
 
 
-def encode(levels: Vector, step: int) -> Words:
-    """The words of float32 `levels`, whole numbers within the model's: they are padded with zeros to whole groups."""
+def encode(magnitudes: Vector, negative: Signs, step: int) -> Words:
+    """The words of levels whose signs are hidden where they must be; float32 whole numbers up to the model's top."""
     odds = model(step)
-    base = 2 * odds.top + 1
-    places = base ** np.arange(odds.group - 1, -1, -1, dtype=np.float32)
-    whole = len(levels) // odds.group * odds.group
-    symbols = np.empty(-(-len(levels) // odds.group), np.float32)
-    np.matmul(levels[:whole].reshape(-1, odds.group), places, out=symbols[: whole // odds.group])
-    if whole < len(levels):
-        symbols[-1] = levels[whole:] @ places[: len(levels) - whole]
-    symbols += odds.top * float(places.sum())
+    places = np.flatnonzero(magnitudes)
+    first, _ = sign_hiding.hidden(magnitudes, places, odds.block)
     coder = constriction.stream.stack.AnsCoder(np.array([BOTTOM], np.uint32))
-    coder.encode_reverse(symbols.astype(np.int32), _symbols(step))
+    coder.encode_reverse(np.packbits(negative[places[~first]]).astype(np.int32), _BYTES)
+    coder.encode_reverse(_grouped(magnitudes, odds), _symbols(step))
     words: Words = coder.get_compressed()
     return words
 
@@ -92,11 +99,31 @@ def decode(words: Words, count: int, step: int) -> Vector:
     if len(words) and words[-1] == 0:
         raise WireError("the coded levels end in an empty word, which no sender writes; leave its message out.")
     coder = constriction.stream.stack.AnsCoder(words)
-    symbols = coder.decode(_symbols(step), -(-count // odds.group))
-    levels: Vector = _levels(odds.top, odds.group).take(symbols, axis=0).reshape(-1)
-    if not np.array_equal(coder.get_compressed(), [BOTTOM]) or levels[count:].any():
+    levels: Vector = _magnitudes(odds.top, odds.group).take(
+        coder.decode(_symbols(step), -(-count // odds.group)), axis=0
+    )
+    levels, rest = np.split(levels.reshape(-1), [count])
+    places = np.flatnonzero(levels)
+    first, below = sign_hiding.hidden(levels, places, odds.block)
+    shown = len(places) - len(below)
+    bits = np.unpackbits(coder.decode(_BYTES, -(-shown // 8)).astype(np.uint8))
+    if rest.any() or bits[shown:].any() or not np.array_equal(coder.get_compressed(), [BOTTOM]):
         raise WireError("the coded levels are damaged: their end is not where the levels end; leave the message out.")
-    return levels[:count]
+    negative = np.empty(len(places), np.bool_)
+    negative[first], negative[~first] = below, bits[:shown]
+    levels[places[negative]] *= -1
+    return levels
+
+
+def _grouped(magnitudes: Vector, odds: Model) -> npt.NDArray[np.int32]:
+    """One symbol for each group, padded with zeros: sums below 2²⁴, exact in float32."""
+    places = (odds.top + 1) ** np.arange(odds.group - 1, -1, -1, dtype=np.float32)
+    whole = len(magnitudes) // odds.group * odds.group
+    symbols = np.empty(-(-len(magnitudes) // odds.group), np.float32)
+    np.matmul(magnitudes[:whole].reshape(-1, odds.group), places, out=symbols[: whole // odds.group])
+    if whole < len(magnitudes):
+        symbols[-1] = magnitudes[whole:] @ places[: len(magnitudes) - whole]
+    return symbols.astype(np.int32)
 
 
 @lru_cache(maxsize=64)
@@ -110,8 +137,8 @@ def _symbols(step: int) -> "constriction.stream.model.Categorical":
 
 
 @lru_cache(maxsize=64)
-def _levels(top: int, group: int) -> Vector:
-    """Which levels each symbol stands for: float32 (symbols, group)."""
-    base = 2 * top + 1
+def _magnitudes(top: int, group: int) -> Vector:
+    """Which magnitudes each symbol stands for: float32 (symbols, group)."""
+    base = top + 1
     places = base ** np.arange(group - 1, -1, -1)
-    return (np.arange(base**group)[:, None] // places % base - top).astype(np.float32)
+    return (np.arange(base**group)[:, None] // places % base).astype(np.float32)

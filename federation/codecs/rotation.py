@@ -6,7 +6,6 @@ values each value reaches every coordinate. The transforms are products of matri
 numbers they are exact in float32 while sums stay below 2²⁴, and then equal on every machine.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from federation.codecs.checks import Vector
 
-SMALLEST_BLOCK, LARGEST_BLOCK = 512, 4096
+BLOCKS = (4096, 2048, 1024, 512)
 PADDING_BITS, PADDING_SHARE = 64, 0.01
 _SIGNS = 1 - 2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
 """The eight signs that each byte stands for: (256, 8)."""
@@ -43,9 +42,9 @@ def shape(size: int, bits: float) -> Shape:
     >>> shape(84_000, 0.1), shape(84_000, 3), shape(20, 1)
     (Shape(blocks=21, block=4096), Shape(blocks=165, block=512), Shape(blocks=1, block=512))
     """
-    block, least = LARGEST_BLOCK, max(SMALLEST_BLOCK, min(math.isqrt(size), LARGEST_BLOCK))
-    while block // 2 >= least and -size % block * bits > PADDING_SHARE * size + PADDING_BITS:
-        block //= 2
+    mixing = [block for block in BLOCKS if block * block >= size] or BLOCKS[:1]
+    cheap = [block for block in mixing if -size % block * bits <= PADDING_SHARE * size + PADDING_BITS]
+    block = cheap[0] if cheap else min(mixing, key=lambda block: -size % block)
     return Shape(-(-size // block), block)
 
 

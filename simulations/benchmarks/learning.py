@@ -58,7 +58,7 @@ def watch() -> dict[str, object]:
     }
 
 
-def _dealt(rows: Rows, fold: tuple[int, ...]) -> list[Rows]:
+def dealt(rows: Rows, fold: tuple[int, ...]) -> list[Rows]:
     """The eight other people to four parties, as in the demo: 3, 2, 2, 1."""
     others = [person for person in range(1, 11) if person not in fold]
     hands = (others[0:3], others[3:5], others[5:7], others[7:])
@@ -66,7 +66,7 @@ def _dealt(rows: Rows, fold: tuple[int, ...]) -> list[Rows]:
 
 
 def _fold(task: Task, rows: Rows, fold: tuple[int, ...]) -> dict[str, object]:
-    parties, judges = _dealt(rows, fold), rows.of(torch.tensor(fold))
+    parties, judges = dealt(rows, fold), rows.of(torch.tensor(fold))
     start = time.perf_counter()
     together = [score(task, model, judges) for model in federated(task, parties, fold[0])]
     seconds = time.perf_counter() - start
@@ -77,7 +77,7 @@ def _fold(task: Task, rows: Rows, fold: tuple[int, ...]) -> dict[str, object]:
 
 
 def _private_fold(task: Task, rows: Rows, fold: tuple[int, ...]) -> dict[str, object]:
-    parties, judges = _dealt(rows, fold), rows.of(torch.tensor(fold))
+    parties, judges = dealt(rows, fold), rows.of(torch.tensor(fold))
     fewer, left = _after_a_withdrawal(task, parties)
     found = [score(task, last(federated(task, parties, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]
     seven = [score(task, last(federated(fewer, left, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]

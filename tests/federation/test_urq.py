@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from federation.codecs import entropy, find, rotation, urq
+from federation.codecs import entropy, find, rotation, sign_hiding, urq
 from federation.errors import WireError
 
 BITS = st.sampled_from([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0])
@@ -36,7 +36,7 @@ def error(bits: float, vector: np.ndarray, seed: int) -> float:
     return float(difference @ difference / (vector.astype(np.float64) @ vector))
 
 
-@pytest.mark.parametrize(("bits", "gap"), [(0.1, 0.033), (0.25, 0.082), (1.0, 0.26), (2.0, 0.27), (3.0, 0.28)])
+@pytest.mark.parametrize(("bits", "gap"), [(0.1, 0.03), (0.25, 0.076), (1.0, 0.21), (2.0, 0.22), (3.0, 0.22)])
 def test_error_is_near_the_limit_of_unbiased_codes(bits, gap):
     size, codec = 2**18, find("urq", bits)
     spent = 8 * len(codec.encode(normal(size), 3)) / size
@@ -115,16 +115,20 @@ def test_rotations_turn_and_turn_back(size, bits, seed):
 @given(st.integers(1, 2**27), st.floats(0.01, 4))
 def test_layouts_are_little_larger_and_mix_everything(size, bits):
     layout = rotation.shape(size, bits)
+    mixing = [block for block in rotation.BLOCKS if block**2 >= size] or [4096]
+    assert layout.block in mixing
     assert size <= layout.size
-    assert layout.blocks <= layout.block or layout.block == rotation.LARGEST_BLOCK
-    assert (layout.size - size) * bits <= 64 + 0.01 * size or layout.block < 2 * max(512, math.isqrt(size))
+    least = min(-(-size // block) * block for block in mixing)
+    assert (layout.size - size) * bits <= 64 + 0.01 * size or layout.size == least
 
 
 @given(st.integers(entropy.SMALLEST_STEP, entropy.LARGEST_STEP), st.integers(1, 500), st.integers(0, 999))
 def test_levels_come_back_from_their_words(step, count, seed):
-    top = entropy.model(step).top
-    levels = np.random.default_rng(seed).integers(-top, top + 1, count).astype(np.float32)
-    assert np.array_equal(entropy.decode(entropy.encode(levels, step), count, step), levels)
+    odds, draw = entropy.model(step), np.random.default_rng(seed)
+    magnitudes, negative = draw.integers(0, odds.top + 1, count).astype(np.float32), draw.random(count) < 0.5
+    sign_hiding.hide(magnitudes, np.where(magnitudes > 0, np.float32(-0.4), np.float32(0.3)), negative, odds.block)
+    levels = np.where(negative, -magnitudes, magnitudes)
+    assert np.array_equal(entropy.decode(entropy.encode(magnitudes, negative, step), count, step), levels)
 
 
 @given(st.integers(0, 20), st.integers(1, 300), st.integers(0, 999))
@@ -134,7 +138,7 @@ def test_words_that_are_accepted_are_the_only_ones_for_their_levels(words, count
         levels = entropy.decode(data, count, 600)
     except WireError:
         return
-    assert np.array_equal(entropy.encode(levels, 600), data)
+    assert np.array_equal(entropy.encode(np.abs(levels), levels < 0, 600), data)
 
 
 def test_words_cut_off_or_left_over_are_refused():

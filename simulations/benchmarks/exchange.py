@@ -1,0 +1,223 @@
+"""Codecs of updates: error against bits beside the limit of unbiased codes, bias on real updates, speed.
+
+Run: ``python -m simulations.benchmarks.exchange`` (a minute on one thread). The updates are those of the demo's watch
+task: the parties' own, of its first round. Writes ``docs/benchmarks/exchange.json``, ``.md`` and ``.png``.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clients.training import party_update
+from federation import codecs
+from federation.codecs import Codec, Vector
+from federation.workload import trained_names
+from simulations.benchmarks.learning import FOLDS, dealt, read
+from simulations.benchmarks.record import commit, machine
+from simulations.datasets import exercise_rows, watch_recordings
+
+BITS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
+GAPS = {0.1: 0.03, 0.25: 0.08, 1.0: 0.28, 2.0: 0.28, 3.0: 0.28}
+LARGEST_BIAS = 0.01
+SPEED = 150
+LONG = 2**20
+SEEDS = 256
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+COMMAND = " ".join(f"{name}=1" for name in THREADS) + " python -m simulations.benchmarks.exchange"
+Table = Sequence[Mapping[str, Any]]
+
+
+def main(out: Path) -> None:
+    """Measure everything and write the documents."""
+    real = updates()
+    long = np.random.default_rng(1).standard_t(3, LONG).astype(np.float32)
+    measured: dict[str, Table] = {
+        "error": [*errors("1M values, Student's t", [long], 1), *errors("updates of the watch task", real, 8)],
+        "bias": biases(real[0]),
+        "speed": speeds(long),
+    }
+    about = {"command": COMMAND, "machine": machine(), "commit": commit()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "exchange.json").write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
+    draw(measured["error"], out / "exchange.png")
+    (out / "exchange.md").write_text(page(about, measured), encoding="utf-8")
+
+
+def updates() -> list[Vector]:
+    """What each party of the watch task would send in its first round, as it is."""
+    task = read("watch")
+    names = trained_names(task.first, task.phase, task.training.trains)
+    parties = dealt(exercise_rows(watch_recordings()), FOLDS[-1])
+    return [
+        party_update(task.workload, task.phase, task.first, names, rows, task.training, place).numpy()
+        for place, rows in enumerate(parties)
+    ]
+
+
+def every(bits: Sequence[float]) -> list[tuple[Codec, float]]:
+    """All codecs with the budget of each, 0 for none."""
+    made = [(make(budget), budget) for make in codecs.BUDGETED.values() for budget in bits]
+    return [*made, *((codec, 0.0) for codec in codecs.CODECS.values() if not codec.lossless)]
+
+
+def errors(of: str, vectors: Sequence[Vector], seeds: int) -> list[dict[str, Any]]:
+    """Error and bits of each codec, means over `vectors` and seeds; the gap only where the code is unbiased."""
+    return [_error(of, codec, budget, vectors, seeds) for codec, budget in every(BITS)]
+
+
+def _error(of: str, codec: Codec, budget: float, vectors: Sequence[Vector], seeds: int) -> dict[str, Any]:
+    spent, error = [], []
+    for vector in vectors:
+        for seed in range(seeds):
+            data = codec.encode(vector, seed)
+            difference = codec.decode(data, len(vector), seed).astype(np.float64) - vector
+            spent.append(8 * len(data) / len(vector))
+            error.append(float(difference @ difference / np.square(vector, dtype=np.float64).sum()))
+    bits, found = float(np.mean(spent)), float(np.mean(error))
+    gap = bits - limit_bits(found) if codec.unbiased else None
+    return {
+        "vectors": of,
+        "values": len(vectors[0]),
+        "codec": codec.name,
+        "budget": budget or None,
+        "bits spent": round(bits, 4),
+        "times fewer than fp32": round(32 / bits, 1),
+        "error": float(f"{found:.4g}"),
+        "gap, bits": None if gap is None else round(gap, 4),
+        "target": GAPS.get(budget),
+    }
+
+
+def limit_bits(error: float) -> float:
+    """Bits per value that any unbiased code needs for ``error`` = E‖x̂ − x‖² / ‖x‖² on Gaussian values.
+
+    >>> limit_bits(1.0)
+    0.5
+    """
+    return 0.5 * math.log2(1 + 1 / error)
+
+
+def biases(update: Vector) -> list[dict[str, Any]]:
+    """‖E x̂ − x‖² / ‖x‖² of a real update and of its largest value alone: the product of the errors of two disjoint
+    sets of seeds, in which all is lost but the bias.
+    """
+    spike = np.where(np.abs(update) == np.abs(update).max(), update, np.float32(0))
+    rows = []
+    for of, vector in (("an update of the watch task", update), ("its largest value alone", spike)):
+        for codec, budget in every((0.1, 0.25, 1.0)):
+            means = [np.zeros(len(vector)), np.zeros(len(vector))]
+            for seed in range(SEEDS if codec.unbiased else 2):
+                means[seed % 2] += codec.decode(codec.encode(vector, seed), len(vector), seed) - vector
+            share = means[0] @ means[1] / (SEEDS / 2 if codec.unbiased else 1) ** 2 / np.square(vector).sum()
+            rows.append(
+                {"vector": of, "codec": codec.name, "budget": budget or None, "bias²": float(f"{max(share, 0):.1g}")}
+            )
+    return rows
+
+
+def speeds(vector: Vector) -> list[dict[str, Any]]:
+    """Megabytes of float32 per second, the best of seven."""
+    rows = []
+    for codec, budget in [*every(BITS), (codecs.find("fp32"), 0.0)]:
+        data = codec.encode(vector, 1)
+        there = _best(lambda codec=codec: codec.encode(vector, 1))  # type: ignore[misc]
+        back = _best(lambda codec=codec, data=data: codec.decode(data, len(vector), 1))  # type: ignore[misc]
+        size = vector.nbytes / 1e6
+        rows.append(
+            {
+                "codec": codec.name,
+                "budget": budget or None,
+                "encode, MB/s": round(size / there),
+                "decode, MB/s": round(size / back),
+                "target": SPEED if budget else None,
+            }
+        )
+    return rows
+
+
+def _best(action: Callable[[], object]) -> float:
+    """Seconds of the processor: other work on the machine does not count."""
+    taken = []
+    for _ in range(7):
+        start = time.process_time()
+        action()
+        taken.append(time.process_time() - start)
+    return min(taken)
+
+
+def draw(rows: Table, path: Path) -> None:
+    """Error against bits, both in powers, with the limit of unbiased codes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from simulations.pages.drawing import COLOURS, QUIET, heading, legend_above, panels
+
+    groups = list(dict.fromkeys(row["vectors"] for row in rows))
+    figure, made = panels(len(groups))
+    bits = np.geomspace(0.015, 20, 100)
+    for panel, of in zip(made, groups, strict=True):
+        panel.plot(bits, 1 / (4**bits - 1), color=QUIET, lw=1, label="limit of unbiased codes")
+        for number, name in enumerate(dict.fromkeys(row["codec"] for row in rows)):
+            ours = [row for row in rows if row["codec"] == name and row["vectors"] == of]
+            spots = [row["bits spent"] for row in ours], [row["error"] for row in ours]
+            panel.plot(*spots, color=COLOURS[number], marker="o", ms=4, lw=1.2, label=name)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xlabel("bits per value")
+        panel.set_ylabel("‖x̂ − x‖² / ‖x‖²")
+        heading(panel, of)
+    legend_above(figure, made[0])
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
+    """The Markdown document."""
+    return f"""# Codecs of updates
+
+`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+
+![Error against bits per value, with the limit of unbiased codes](exchange.png)
+
+## Error against bits
+
+"Error" is ‖x̂ − x‖² / ‖x‖²; where it is v, an unbiased code of Gaussian values needs ½ log₂(1 + 1/v) bits per value,
+and the gap is what is spent above that. All bytes of the payload count. An unbiased error averages out over parties
+and rounds; that of fp16 does not, but it is small.
+
+{_table(measured["error"])}
+
+## Bias
+
+‖E x̂ − x‖² / ‖x‖² over {SEEDS} seeds, which for an unbiased code is 0 but for chance; the target is {LARGEST_BIAS}.
+
+{_table(measured["bias"])}
+
+## Speed
+
+{LONG:,} values on one thread, by the processor's clock.
+
+{_table(measured["speed"])}
+"""
+
+
+def _table(rows: Table) -> str:
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if any(os.environ.get(name) != "1" for name in THREADS):
+        # NumPy's threads are counted when it is imported, which has happened: begin again with one.
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **dict.fromkeys(THREADS, "1")})  # noqa: S606
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"))
