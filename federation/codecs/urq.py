@@ -1,10 +1,9 @@
 """Unbiased rotated quantisation: two random rotations, rounding to whole steps, entropy coding, one scale.
 
 After EDEN (Vargaftik et al. 2022, "EDEN: Communication-Efficient and Robust Distributed Mean Estimation", §3): x is
-decoded as Rᵀ Q · ‖x‖² / ⟨R x, Q⟩, whose mean over the rotations R is x. The step is the smallest one whose bytes stay
-within the budget, so that the message is never longer than declared. Rounding to the nearest is the best scalar rule
-here: at 0.1 bit it lies 0.031 bit above the limit ½ log₂(1 + 1/v) of unbiased codes with error v · ‖x‖², and with one
-sign hidden in each block of levels 0.028.
+decoded as Rᵀ Q · ‖x‖² / ⟨R x, Q⟩, whose mean over the rotations R is x. The step is chosen so that the bytes fill the
+budget and never pass it. Rounding to the nearest is the best scalar rule here: at 0.1 bit it lies 0.031 bit above the
+limit ½ log₂(1 + 1/v) of unbiased codes with error v · ‖x‖², and with one sign hidden in each block of levels 0.028.
 
 Layout: the step (2 bytes), the scale (float32), the words of the levels; a vector of zeros is six zero bytes.
 """
@@ -54,7 +53,7 @@ def decode(bits: float, data: bytes, size: int, shared_seed: int) -> Vector:
             f"{len(data)} bytes for a vector of {size} values; expected at most {max_bytes(bits, size)}: "
             f"{_HEAD.size} and whole words of 4."
         )
-    if not any(data):
+    if data in (b"", bytes(_HEAD.size)):
         return np.zeros(size, np.float32)
     step, scale = _HEAD.unpack_from(data)
     if not (step >= SMALLEST_STEP and 0 <= scale < np.inf):

@@ -148,6 +148,12 @@ def test_words_cut_off_or_left_over_are_refused():
             urq.decode(1.0, damaged, 3000, 1)
 
 
+def test_zeros_have_one_spelling():
+    assert not urq.decode(1.0, bytes(6), 3000, 1).any()
+    with pytest.raises(WireError, match="a scale or a step that no sender writes"):
+        urq.decode(1.0, bytes(10), 3000, 1)
+
+
 def test_more_bytes_than_the_budget_are_refused_before_they_are_read():
     with pytest.raises(WireError, match=r"\d+ bytes for a vector of 3000 values; expected at most 374"):
         urq.decode(1.0, urq.encode(1.0, normal(300_000), 1), 3000, 1)
