@@ -133,8 +133,10 @@ def _leaves(manifest: Manifest, role: Role) -> str:
     noise = "clipped, summed over people and noised" if isinstance(manifest.privacy, PersonTerms) else "as it is"
     if manifest.training.scaffold:
         size += " and of this node's control variate (SCAFFOLD; kept here until the task ends or somebody withdraws)"
+    codec, bits = manifest.exchange.up, manifest.exchange.up_bits
+    coded = f"{codec} in about {bits:g} bits per number" if bits else codec
     return (
-        f"per round {size}, {noise}, coded as {manifest.exchange.up}; a keyed commitment to the consent snapshot; the "
+        f"per round {size}, {noise}, coded as {coded}; a keyed commitment to the consent snapshot; the "
         "ledger's head; or a refusal with a code. Never rows, pseudonyms, counts or losses."
     )
 
