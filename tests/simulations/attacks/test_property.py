@@ -24,7 +24,7 @@ def test_traits_of_unprotected_parties_are_told(small, trait):
 
 
 def test_noise_for_persons_hides_a_small_party_but_not_a_large_one(small):
-    training = small(people=4, rounds=1, epsilon=0.5)
+    training = small(people=4, rounds=1, epsilon=2.0)
     assert judged(training, "class-share", 2, parties=30).area().low < 0.6
     assert judged(training, "class-share", 100, parties=10).area().low > 0.7
 
