@@ -28,7 +28,7 @@ GAPS = {0.1: 0.03, 0.25: 0.08, 1.0: 0.28, 2.0: 0.28, 3.0: 0.28}
 LARGEST_BIAS = 0.01
 SPEED = 150
 LONG = 2**20
-SEEDS = 256
+SEEDS = 128
 COMMAND = "OMP_NUM_THREADS=1 python -m simulations.benchmarks.exchange"
 Table = Sequence[Mapping[str, Any]]
 
