@@ -60,7 +60,11 @@ TERMS = [
         "3 rounds need at least as many attempts, not 2",
     ),
     ("min_parties = 2", "min_parties = 9", "min_parties = 9 but only"),
-    ('purpose = "train-motion-models"', 'purpose = "marketing"', "purpose: 'marketing' is none of 'train-motion-models'"),
+    (
+        'purpose = "train-motion-models"',
+        'purpose = "marketing"',
+        "purpose: 'marketing' is none of 'train-motion-models'",
+    ),
     ('workload = "running_pace"', 'workload = "runing_pace"', "not installed here"),
     ('party = "coaches"', 'party = "caoches"', "caoches"),
     ('party = "algo"', 'party = "algo"\npeople = 5', "which has no people, but declares 5"),
