@@ -25,6 +25,7 @@ from federation.manifest import Manifest
 from federation.roles import Role
 from federation.signing import Identity
 from server import enrolment, tasks
+from server.cohort import GRACE_S
 from server.coordinator import Coordinator
 from server.settings import ServerFolder
 from server.store import Invited, memory_store
@@ -56,6 +57,10 @@ class SimulatedTime:
     def sleep(self, seconds: float) -> None:
         """Takes no time at all."""
         self.moment += timedelta(seconds=seconds)
+
+    def sleep_through(self, seconds: float) -> None:
+        """Sleep as long as anybody waits for a missing party: nothing comes meanwhile, so looking again is in vain."""
+        self.sleep(max(seconds, GRACE_S))
 
 
 def found(path: Path, scenario: Scenario, dealt: Dealt, people: People, seed: int) -> tuple[Federation, str]:
@@ -132,7 +137,7 @@ def _coordinator(path: Path, seed: int, time: SimulatedTime) -> Coordinator:
     identity = Identity.create()
     identity.save(folder.identity_key)
     source = SeededSource.of(seed, "coordinator")
-    return Coordinator(folder, identity, memory_store(time.now), time.now, time.sleep, source)
+    return Coordinator(folder, identity, memory_store(time.now), time.now, time.sleep_through, source)
 
 
 def _enrol(path: Path, coordinator: Coordinator, party: PartyId, role: Role, number: int) -> None:
