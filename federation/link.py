@@ -1,6 +1,6 @@
 """The port between the coordinator's rounds and the nodes: Flower in deployment, loopback in simulation."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,13 +17,13 @@ class Reply:
 
 
 class Link(Protocol):
-    """Carries one packed request to many parties and hands back replies one by one as they arrive."""
+    """Carries a packed request to each of many parties and hands back replies one by one as they arrive."""
 
     def reachable(self) -> frozenset[PartyId]:
         """Parties whose nodes are connected now and not revoked."""
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
-        """Send `request` to each of `parties`; yield at most one reply each until `deadline_s` has passed.
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
+        """Send each party its request; yield at most one reply each until `deadline_s` has passed.
 
         A party that does not answer in time yields a `Reply` with a failure, at the deadline at the latest.
         """

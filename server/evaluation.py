@@ -31,7 +31,7 @@ def evaluate(coordinator: Coordinator, link: Link, run: Run, model: Model) -> No
         return
     _abandon_earlier(coordinator, run, model.round)
     posed = pose(coordinator, run, KIND, model, model.round)
-    replies = link.ask(posed.blob, parties, run.manifest.round_deadline_s)
+    replies = link.ask(dict.fromkeys(parties, posed.blob), run.manifest.round_deadline_s)
     outcomes = [_record(coordinator, run, posed.question, reply, len(posed.blob)) for reply in replies]
     coordinator.store.close_attempt(run.digest, KIND, posed.question.attempt, outcomes)
 

@@ -65,7 +65,7 @@ def initialise(coordinator: Coordinator, link: Link, run: Run) -> tuple[Model, i
     provider = cohort.initialiser(coordinator, link, run)
     posed = pose(coordinator, run, "initialise", None, 0)
     failure: PacelineError = LinkError("no answer came")
-    for reply in link.ask(posed.blob, [provider], run.manifest.round_deadline_s):
+    for reply in link.ask({provider: posed.blob}, run.manifest.round_deadline_s):
         try:
             return _initial_model(coordinator, run, posed, reply), posed.question.attempt
         except PacelineError as error:
@@ -110,7 +110,7 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     collected = _nothing_yet(run, model, posed)
     keys = coordinator.store.active_party_keys()
     asked = [member.party for member in members]
-    for reply in link.ask(posed.blob, asked, run.manifest.round_deadline_s):
+    for reply in link.ask(dict.fromkeys(asked, posed.blob), run.manifest.round_deadline_s):
         if any(party.party == reply.party for party in collected.parties):
             continue  # a second answer of one party changes nothing
         collected = _fold_reply(run, collected, reply, keys)
@@ -210,7 +210,7 @@ def _initial_model(coordinator: Coordinator, run: Run, posed: Posed, reply: Repl
     if reply.blob is None:
         raise LinkError(reply.failure)
     like = run.workload.initial(run.manifest.training.seed)
-    names, codec = sorted(like), codecs.find("fp32")
+    names, codec = sorted(like), codecs.find("raw32")
     size = sum(tensor.numel() for tensor in like.values())
     key = _key(coordinator.store.active_party_keys(), reply.party)
     answer, payload = wire.read_answer(reply.blob, key, codec.max_bytes(size))

@@ -1,6 +1,6 @@
 """A link within one process: every message still passes through its real wire bytes, with faults on demand."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from clients.node import Node
@@ -50,9 +50,9 @@ class Loopback:
         """All nodes that are not `absent`."""
         return frozenset(self.nodes.keys() - self.absent)
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
         """Each node's answer, one after the other; `deadline_s` is kept by construction."""
-        for party in parties:
+        for party, request in requests.items():
             self.asked[party] = self.asked.get(party, 0) + 1
             if party in self.absent:
                 yield Reply(party, None, f"unreachable within {deadline_s:g} s")

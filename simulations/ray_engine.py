@@ -5,7 +5,7 @@ party's folder for each question. So nothing of a party lives in one worker's me
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,10 +63,10 @@ class PatientLink:
         """See `Link`."""
         return self.inner.reachable()
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
         """See `Link`."""
         del deadline_s
-        return self.inner.ask(request, parties, PATIENCE_S)
+        return self.inner.ask(requests, PATIENCE_S)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Everything is drawn from the seed, the party and the question: the order in whic
 import hashlib
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,17 +49,18 @@ class Weather:
         drawn = sorted(parties, key=lambda party: _chance(self.seed, "turn", str(self.turn), party))[:count]
         return frozenset(drawn) | (everybody & {PROVIDER})
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
         """The replies of `inner`, as they arrive here."""
-        some = next(iter(self.nodes.values()))
+        some, request = next(iter(self.nodes.values())), next(iter(requests.values()), b"")
         question, _ = wire.read_request(request, some.pinned.coordinator_key, MAX_MODEL_BYTES)
         if not isinstance(question, TrainRequest):
-            yield from self.inner.ask(request, parties, deadline_s)
+            yield from self.inner.ask(requests, deadline_s)
             return
         self.turn += 1
         self.charged += self.run.workload.phase(question.phase).reads_people
-        fates = {party: self._fate(party, question.nonce) for party in parties}
-        replies = self.inner.ask(request, [party for party in parties if fates[party] != "crash"], deadline_s)
+        fates = {party: self._fate(party, question.nonce) for party in requests}
+        alive = {party: request for party, request in requests.items() if fates[party] != "crash"}
+        replies = self.inner.ask(alive, deadline_s)
         yield from (Reply(party, None, "the node died") for party, fate in fates.items() if fate == "crash")
         while True:
             began = time.perf_counter()

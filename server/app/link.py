@@ -5,7 +5,7 @@ from federation import flower
 # isort: split
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Message
@@ -64,30 +64,33 @@ class FlowerLink:
         active = self._active()
         return frozenset(active[node.node_id] for node in self._grid.get_nodes() if node.node_id in active)
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
-        """Send `request` to each of `parties`; yield one reply each, at the deadline at the latest."""
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
+        """Send each party its request; yield one reply each, at the deadline at the latest."""
         end = time.monotonic() + deadline_s
-        asked = _Asked({party: node for node, party in self._active().items() if party in set(parties)})
-        for party in sorted(set(parties) - set(asked.nodes)):
+        asked = _Asked({party: node for node, party in self._active().items() if party in requests})
+        for party in sorted(requests.keys() - asked.nodes.keys()):
             yield Reply(party, None, "revoked, gone, or not joined")
-        yield from self._send(asked, request, sorted(asked.nodes), deadline_s)
+        yield from self._send(asked, requests, sorted(asked.nodes), deadline_s)
         while asked.parties and time.monotonic() < end:
             yield from self._arrived(asked)
-            yield from self._ask_again(asked, request, end - time.monotonic())
+            yield from self._ask_again(asked, requests, end - time.monotonic())
             if asked.parties:
                 time.sleep(POLL_S)
         for party in sorted(asked.waiting()):
             yield Reply(party, None, f"no answer within {deadline_s:g} s")
         self._old.update(asked.parties)
 
-    def _send(self, asked: _Asked, request: bytes, parties: list[PartyId], deadline_s: float) -> Iterator[Reply]:
+    def _send(
+        self, asked: _Asked, requests: Mapping[PartyId, bytes], parties: list[PartyId], deadline_s: float
+    ) -> Iterator[Reply]:
         if not parties:
             return
         asked.activated.update(self._activations())
         asked.looked_at = time.monotonic()
-        content = flower.pack(request)
+        contents = {blob: flower.pack(blob) for blob in {requests[party] for party in parties}}
         messages = [
-            Message(content, asked.nodes[party], flower.MESSAGE_TYPE, ttl=deadline_s + SPARE_TTL_S) for party in parties
+            Message(contents[requests[party]], asked.nodes[party], flower.MESSAGE_TYPE, ttl=deadline_s + SPARE_TTL_S)
+            for party in parties
         ]
         for party, number in zip(parties, self._grid.push_messages(messages), strict=True):
             if number:
@@ -95,7 +98,7 @@ class FlowerLink:
             elif party not in asked.waiting():
                 yield Reply(party, None, "not connected")
 
-    def _ask_again(self, asked: _Asked, request: bytes, left_s: float) -> Iterator[Reply]:
+    def _ask_again(self, asked: _Asked, requests: Mapping[PartyId, bytes], left_s: float) -> Iterator[Reply]:
         """Ask nodes that were restarted once more: what they had fetched is lost, and Flower never delivers it twice.
 
         It is the same question with the same number, which a node answers at most once.
@@ -109,7 +112,7 @@ class FlowerLink:
             for party in sorted(asked.waiting())
             if (node := asked.nodes[party]) in now and now[node] != asked.activated.get(node, now[node])
         ]
-        yield from self._send(asked, request, back, max(left_s, 1.0))
+        yield from self._send(asked, requests, back, max(left_s, 1.0))
 
     def _activations(self) -> dict[int, str]:
         return {node.node_id: node.last_activated_at for node in self._grid.get_nodes()}

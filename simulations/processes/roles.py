@@ -74,7 +74,7 @@ def run_rounds(place: Place, token: str) -> None:
                     if plan["padding_bytes"]
                     else plan["blob"].encode()
                 )
-                replies = list(link.ask(blob, link.reachable(), plan["deadline_s"]))
+                replies = list(link.ask(dict.fromkeys(link.reachable(), blob), plan["deadline_s"]))
                 answered = sorted(reply.party for reply in replies if reply.blob == blob)
                 line = {
                     "round": number,

@@ -38,6 +38,7 @@ from simulations.processes.roles import PRIVATE_TEXT, runtime
 pytestmark = pytest.mark.processes
 
 FLEET_KEY, FLEET_SIGNATURE, FLEET_TIME = "flwr-public-key", "flwr-signature", "flwr-timestamp"
+BOTH = (PartyId("p0"), PartyId("p1"))
 PROTOBUF = {"content-type": "application/protobuf", "accept": "application/protobuf"}
 
 
@@ -160,7 +161,7 @@ def test_bytes_go_to_every_node_and_come_back(federation: Processes) -> None:
     with serverapp(federation) as link:
         assert link.reachable() == {"p0", "p1"}
         blob = b"\x00\xff" * 3_000_000
-        replies = {reply.party: reply.blob for reply in link.ask(blob, {PartyId("p0"), PartyId("p1")}, 60)}
+        replies = {reply.party: reply.blob for reply in link.ask(dict.fromkeys(BOTH, blob), 60)}
     assert replies == {"p0": blob, "p1": blob}
 
 
@@ -233,7 +234,7 @@ def test_code_in_a_bundle_is_never_executed(federation: Processes, tmp_path: Pat
         for name in ("evil.py", "clients/app.py", "clients/__init__.py", "torch.py", "sitecustomize.py"):
             archive.writestr(name, code)
     with serverapp(federation, buffer.getvalue()) as link:
-        replies = list(link.ask(b"run it", {PartyId("p0"), PartyId("p1")}, 60))
+        replies = list(link.ask(dict.fromkeys(BOTH, b"run it"), 60))
     assert sorted(reply.party for reply in replies) == ["p0", "p1"]
     assert all(reply.blob is None and "the node failed" in reply.failure for reply in replies)
     assert not marker.exists()
@@ -302,7 +303,7 @@ def test_a_huge_body_is_refused_before_it_is_read(federation: Processes) -> None
 
 def test_the_text_of_an_exception_stays_at_the_node(federation: Processes) -> None:
     with serverapp(federation) as link:
-        replies = list(link.ask(b"fail:", {PartyId("p0")}, 60))
+        replies = list(link.ask({PartyId("p0"): b"fail:"}, 60))
     assert [reply.blob for reply in replies] == [None]
     assert PRIVATE_TEXT in (federation.place.path / "logs" / "worker-p0.log").read_text()
     elsewhere = [*federation.place.path.glob("superlink*"), *(federation.place.path / "logs").glob("superlink*")]
@@ -336,7 +337,7 @@ def test_a_revoked_node_is_refused_at_its_next_message(federation: Processes) ->
         try:
             assert post(federation, "/v1/fleet/pull-messages", signed(federation, "p1"), pull) == 401
             assert link.reachable() == {"p0"}
-            replies = {reply.party: reply for reply in link.ask(b"x", {PartyId("p0"), PartyId("p1")}, 60)}
+            replies = {reply.party: reply for reply in link.ask(dict.fromkeys(BOTH, b"x"), 60)}
         finally:
             place.set_active(everybody)
     assert replies[PartyId("p0")].blob == b"x"

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -53,11 +53,11 @@ class PausesBefore:
     def reachable(self) -> frozenset[PartyId]:
         return self.inner.reachable()
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
         self.left -= 1
         if self.left < 0:
             raise Paused
-        return self.inner.ask(request, parties, deadline_s)
+        return self.inner.ask(requests, deadline_s)
 
 
 def after_rounds(federation: Federation, launch: Launch, count: int, **changes: object) -> str:
@@ -100,7 +100,11 @@ def withdraw(node: Node, person: int, purpose: Purpose = Purpose.TRAIN_MOTION_MO
 
 @pytest.mark.parametrize(
     "up_and_down",
-    [{"up": "fp32", "down": "fp32"}, {"up": "int8", "down": "int8"}, {"up": "urq", "up_bits": 4.0, "down": "fp32"}],
+    [
+        {"up": "raw32", "down": "raw32"},
+        {"up": "int8_block", "down": "int8_block"},
+        {"up": "urq", "up_bits": 4.0, "down": "raw32"},
+    ],
     ids=lambda terms: terms["up"],
 )
 def test_the_coordinators_variate_is_the_mean_of_the_parties_own(
@@ -137,7 +141,7 @@ def test_a_variate_is_the_mean_slope_along_the_way(federation: Federation, launc
     assert blob is not None
     header, payload = wire.read_answer(blob, node.identity.public_key, 1 << 20)
     assert isinstance(header, UpdateAnswer)
-    both = codecs.find("fp32").decode(payload, len(payload) // 4, 0)
+    both = codecs.find("raw32").decode(payload, len(payload) // 4, 0)
     update, change = np.split(both, 2)
     assert change == pytest.approx(-update / (party_steps(header.weight, manifest.training) * 0.05), abs=1e-5)
     assert len(update) == workload.initial(0)["head.weight"].numel()
@@ -288,7 +292,7 @@ def test_a_question_whose_variate_has_another_size_is_refused(federation: Federa
     answers = {}
     for count in (size // 2, size - 1, size + 1, size):
         blob = wire.pack(posed.question, bytes(4 * count), coordinator.identity)
-        [reply] = federation.link.ask(blob, [LAB], 1.0)
+        [reply] = federation.link.ask({LAB: blob}, 1.0)
         assert reply.blob is not None
         answers[count], _ = wire.read_answer(reply.blob, federation.nodes[LAB].identity.public_key, 1 << 20)
     assert isinstance(answers.pop(size), UpdateAnswer)

@@ -1,7 +1,7 @@
 """The server's step: FedAvg, FedAdam, FedYogi as in Reddi et al. 2021, and a memory that survives a kill."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +123,11 @@ class DiesAtQuestion:
     def reachable(self) -> frozenset:
         return self.inner.reachable()
 
-    def ask(self, request: bytes, parties: Collection, deadline_s: float) -> Iterator[Reply]:
+    def ask(self, requests: Mapping, deadline_s: float) -> Iterator[Reply]:
         self.left -= 1
         if self.left < 0:
             raise Killed
-        return self.inner.ask(request, parties, deadline_s)
+        return self.inner.ask(requests, deadline_s)
 
 
 POLICY = Policy(

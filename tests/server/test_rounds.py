@@ -1,6 +1,6 @@
 """The coordinator's rounds under faults: what is lost, repeated, damaged, late, killed."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ class DiesAfterAnswers:
     def reachable(self) -> frozenset[PartyId]:
         return self.inner.reachable()
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
-        replies = list(self.inner.ask(request, parties, deadline_s))
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
+        replies = list(self.inner.ask(requests, deadline_s))
         self.left -= 1
         if self.left < 0:
             raise Killed
@@ -218,7 +218,7 @@ def test_the_committed_models_are_the_sum_of_what_the_nodes_stored(federation: F
         blob = node.store.stored_answer(task.digest, 0, "train")
         assert blob is not None
         _, payload = wire.read_answer(blob, node.identity.public_key, 1 << 20)
-        vectors.append(codecs.find("fp32").decode(payload, len(payload) // 4, 0).astype(np.float64))
+        vectors.append(codecs.find("raw32").decode(payload, len(payload) // 4, 0).astype(np.float64))
     before = from_bytes(0, store.model(models(federation, name)[0]))
     after = from_bytes(1, store.model(models(federation, name)[1]))
     names = sorted(run_of(manifest).workload.initial(0))
@@ -291,10 +291,10 @@ def test_a_party_revoked_while_it_is_asked_is_left_out(federation: Federation, l
         def reachable(self) -> frozenset[PartyId]:
             return federation.link.reachable()
 
-        def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
-            if COACH in parties and len(parties) == 1:
+        def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
+            if list(requests) == [COACH]:
                 federation.coordinator.store.revoke(COACH)
-            return federation.link.ask(request, parties, deadline_s)
+            return federation.link.ask(requests, deadline_s)
 
     run_task(federation.coordinator, Revokes(), name)
     task = federation.coordinator.store.task(name)
@@ -335,8 +335,8 @@ class DiesAfterFirstReply(DiesAfterAnswers):
     def __init__(self, inner: Link) -> None:
         super().__init__(inner, 10)
 
-    def ask(self, request: bytes, parties: Collection[PartyId], deadline_s: float) -> Iterator[Reply]:
-        for count, reply in enumerate(super().ask(request, parties, deadline_s)):
+    def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
+        for count, reply in enumerate(super().ask(requests, deadline_s)):
             if count:
                 raise Killed
             yield reply

@@ -74,12 +74,14 @@ def test_every_party_answers_and_ctrl_c_leaves_nothing_behind_even_of_busy_worke
                 grid, lambda: {node: PartyId(f"p{n}") for node, n in nodes.nodes.items()}, MemoryInbox(nodes)
             )
             assert link.reachable() == {"p0", "p1", "p2"}
-            answers.extend(link.ask(b"hello", ["p0", "p1", "p2"], 60))
-            failures.update({reply.party: reply.failure for reply in link.ask(b"fail:x", ["p0", "p1"], 60)})
+            answers.extend(link.ask(dict.fromkeys(["p0", "p1", "p2"], b"hello"), 60))
+            failures.update(
+                {reply.party: reply.failure for reply in link.ask(dict.fromkeys(["p0", "p1"], b"fail:x"), 60)}
+            )
             assert open_to_others() == []
             ctrl_c = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT])
             ctrl_c.start()
-            list(link.ask(b"sleep:60", ["p0", "p1", "p2"], 100))
+            list(link.ask(dict.fromkeys(["p0", "p1", "p2"], b"sleep:60"), 100))
 
         with pytest.raises(KeyboardInterrupt):
             nodes.run(app_of(ask), "echo")
