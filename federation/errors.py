@@ -6,6 +6,7 @@
     ├── PrivacyError                 privacy.errors: a guarantee would not hold
     │   ├── TermsError               absurd or contradicting privacy terms
     │   ├── BoundError               values that cannot be clipped or noised
+    │   ├── SecaggError              keys, shares or masks that do not fit together
     │   └── BudgetExhausted          a person's lifetime cap would be passed
     ├── Refused                      a node or the coordinator says no; carries a closed `Refusal` code
     ├── WireError                    bytes that are not a message of ours
@@ -26,7 +27,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from privacy.errors import BoundError, PacelineError, PrivacyError, TermsError
+from privacy.errors import BoundError, PacelineError, PrivacyError, SecaggError, TermsError
 
 __all__ = [
     "AuditError",
@@ -43,6 +44,7 @@ __all__ = [
     "Refused",
     "RoundFailed",
     "SchemaError",
+    "SecaggError",
     "SignatureError",
     "StoreError",
     "TermsError",
@@ -69,6 +71,7 @@ class Refusal(StrEnum):
     BUDGET_EXHAUSTED = "budget-exhausted"
     LEDGER_ROLLED_BACK = "ledger-rolled-back"
     ATTEMPT_LOST = "attempt-lost"
+    UNSAFE = "unsafe-round"
     STORE = "store"
     INTERNAL = "internal"
 

@@ -20,3 +20,7 @@ class TermsError(PrivacyError):
 
 class BoundError(PrivacyError):
     """Values that cannot be clipped or noised: wrong shape, wrong type, wrong size."""
+
+
+class SecaggError(PrivacyError):
+    """Keys, shares or masks of secure aggregation that do not fit together; nothing was masked or unmasked."""

@@ -1,0 +1,101 @@
+"""What is sealed is read by its one receiver, once, in its context, and only as it was sent."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privacy.errors import SecaggError
+from privacy.noise import os_source
+from privacy.secagg.sealing import OVERHEAD_BYTES, seal, unseal
+from privacy.secagg.secrets import pair_key, public_key
+
+SOURCE = os_source()
+SENDER, RECEIVER, OTHER = (SOURCE.read(32) for _ in range(3))
+CONTEXT = b"task, round 3, attempt 1"
+SHARES = b"two shares of thirty-three bytes"
+
+
+def sealed(plaintext=SHARES, context=CONTEXT):
+    return seal(SENDER, public_key(RECEIVER), context, plaintext)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(min_size=1, max_size=200))
+def test_the_receiver_reads_what_was_sealed(plaintext):
+    data = sealed(plaintext)
+    assert len(data) == len(plaintext) + OVERHEAD_BYTES
+    assert unseal(RECEIVER, public_key(SENDER), CONTEXT, data) == plaintext
+
+
+@pytest.mark.parametrize(
+    ("private", "peer", "context"),
+    [
+        (OTHER, SENDER, CONTEXT),
+        (RECEIVER, OTHER, CONTEXT),
+        (RECEIVER, SENDER, b"task, round 3, attempt 2"),
+        (RECEIVER, SENDER, CONTEXT + b"\0"),
+        (SENDER, RECEIVER, CONTEXT),  # reflected to its sender
+    ],
+)
+def test_another_receiver_sender_context_or_direction_reads_nothing(private, peer, context):
+    with pytest.raises(SecaggError, match="not sealed for us by this peer in this round"):
+        unseal(private, public_key(peer), context, sealed())
+
+
+def test_a_changed_byte_anywhere_is_found():
+    data = sealed()
+    for place in range(len(data)):
+        for bit in (1, 128):
+            changed = data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
+            with pytest.raises(SecaggError, match="not sealed for us"):
+                unseal(RECEIVER, public_key(SENDER), CONTEXT, changed)
+
+
+@pytest.mark.parametrize("edit", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: data[1:]])
+def test_a_message_cut_off_or_continued_is_found(edit):
+    with pytest.raises(SecaggError, match="not sealed for us"):
+        unseal(RECEIVER, public_key(SENDER), CONTEXT, edit(sealed()))
+
+
+@pytest.mark.parametrize("data", [b"", bytes(16), None, "text"])
+def test_what_cannot_be_a_sealed_message_is_refused(data):
+    with pytest.raises(SecaggError, match="no sealed message; expected more than 16 bytes"):
+        unseal(RECEIVER, public_key(SENDER), CONTEXT, data)
+
+
+@pytest.mark.parametrize("plaintext", [b"", None, "text"])
+def test_nothing_is_not_sealed(plaintext):
+    with pytest.raises(SecaggError, match="nothing to seal"):
+        sealed(plaintext)
+
+
+@pytest.mark.parametrize("context", [b"", None])
+def test_no_message_is_sealed_without_a_context(context):
+    with pytest.raises(SecaggError, match="no context"):
+        sealed(context=context)
+    with pytest.raises(SecaggError, match="no context"):
+        unseal(RECEIVER, public_key(SENDER), context, sealed())
+
+
+def test_a_key_of_low_order_is_refused():
+    with pytest.raises(SecaggError, match="small subgroup"):
+        seal(SENDER, bytes(32), CONTEXT, SHARES)
+    with pytest.raises(SecaggError, match="small subgroup"):
+        unseal(RECEIVER, bytes(32), CONTEXT, sealed())
+
+
+def test_two_messages_under_one_key_do_not_tell_their_difference():
+    # Nobody should seal twice in one context; plain GCM would answer this mistake with XOR of the two.
+    first, second = sealed(bytes(32)), sealed(bytes(31) + b"\1")
+    differing = sum(one != two for one, two in zip(first[:31], second[:31], strict=True))
+    assert differing > 20
+    assert sealed(bytes(32)) == first
+
+
+def test_the_key_of_a_seal_is_not_that_of_a_mask():
+    # Both come from one agreement where a caller uses one key for both, which the masks' text forbids.
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+
+    with pytest.raises(InvalidTag):
+        AESGCMSIV(pair_key(SENDER, public_key(RECEIVER), CONTEXT)).decrypt(bytes(12), sealed(), None)
