@@ -46,7 +46,7 @@ def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
     values = [int.from_bytes(shares[point], "little") for point in points]
     if max(values) >= PRIME:
         raise SecaggError("found a share outside the field; expected what split() makes. Leave its sender out.")
-    restored = [sum(map(mul, row, values)) % PRIME for row in _interpolation(points, threshold)]
+    restored: list[int] = [sum(map(mul, row, values)) % PRIME for row in _interpolation(points, threshold)]
     secret, predicted = restored[0], restored[1:]
     if predicted != values[threshold:]:
         raise SecaggError(
