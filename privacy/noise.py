@@ -36,9 +36,20 @@ def os_source() -> RandomSource:
     return _KeyStream()
 
 
+def words(count: int, source: RandomSource) -> npt.NDArray[np.uint64]:
+    """`count` numbers of 64 random bits: (count,)."""
+    data = source.read(8 * count)
+    if len(data) != 8 * count:
+        raise PrivacyError(
+            f"the source of randomness gave {len(data)} bytes instead of {8 * count}; nothing was noised. "
+            "Check the operating system's generator, then start again."
+        )
+    return np.frombuffer(data, dtype="<u8")
+
+
 def uniform(count: int, source: RandomSource) -> Floats:
     """`count` numbers from [0, 1), multiples of 2⁻⁵³: (count,)."""
-    return (_integers(count, source) >> np.uint64(11)).astype(np.float64) * _STEP
+    return (words(count, source) >> np.uint64(11)).astype(np.float64) * _STEP
 
 
 def gaussian(count: int, source: RandomSource) -> Floats:
@@ -93,16 +104,6 @@ def _check(noise_multiplier: Any) -> None:
     if noise_multiplier is None:
         raise TermsError("found no noise multiplier; expected the task's σ.")
     SampledGaussian(1.0, noise_multiplier)
-
-
-def _integers(count: int, source: RandomSource) -> npt.NDArray[np.uint64]:
-    data = source.read(8 * count)
-    if len(data) != 8 * count:
-        raise PrivacyError(
-            f"the source of randomness gave {len(data)} bytes instead of {8 * count}; nothing was noised. "
-            "Check the operating system's generator, then start again."
-        )
-    return np.frombuffer(data, dtype="<u8")
 
 
 class _KeyStream:

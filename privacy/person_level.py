@@ -69,8 +69,8 @@ def bound(updates: torch.Tensor, clip: float) -> Bounded:
     """
     from opacus.optimizers import DPOptimizer  # here, because it takes as long as torch itself to import
 
-    _check_updates(updates)
-    _check_clip(clip)
+    check_updates(updates)
+    check_clip(clip)
     total = torch.nn.Parameter(torch.zeros(updates.shape[1], dtype=torch.float64))
     # Opacus sums what it clips; its own noise and step() stay unused, noise is privacy.noise's (DESIGN §7).
     optimizer = DPOptimizer(
@@ -80,7 +80,7 @@ def bound(updates: torch.Tensor, clip: float) -> Bounded:
         expected_batch_size=None,
         loss_reduction="sum",
     )
-    for rows in _in_units_of(clip, updates.detach().cpu()):
+    for rows in _in_units_of(clip, updates, _BLOCK_VALUES // updates.shape[1]):
         total.grad_sample = rows  # type: ignore[attr-defined]
         optimizer.clip_and_accumulate()  # type: ignore[no-untyped-call]
     return Bounded(total.summed_grad.numpy() * clip, float(clip), _SEAL)  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ def empty(parameters: int, clip: float) -> Bounded:
     """The sum over nobody: an empty sample is noised and sent like any other."""
     if isinstance(parameters, bool) or not isinstance(parameters, int) or parameters < 1:
         raise BoundError(f"found {parameters!r} parameters; expected a whole number of at least 1.")
-    _check_clip(clip)
+    check_clip(clip)
     return Bounded(np.zeros(parameters), float(clip), _SEAL)
 
 
@@ -114,9 +114,18 @@ def combine(parts: Sequence[Bounded]) -> Bounded:
     return Bounded(np.sum([part.vector for part in parts], axis=0), first.clip, _SEAL)
 
 
-def _in_units_of(clip: float, updates: torch.Tensor) -> Iterator[torch.Tensor]:
+def clipped(updates: torch.Tensor, clip: float, people_at_once: int) -> Iterator[npt.NDArray[np.float64]]:
+    """What `bound` sums, row by row, in units of the clip: blocks of at most `people_at_once` rows of an L2 norm ≤ 1.
+
+    For `privacy.fixed_point`, which rounds every person's vector before it sums; both arguments were checked.
+    """
+    for rows in _in_units_of(clip, updates, people_at_once):
+        yield rows.div_(rows.norm(dim=1, keepdim=True).clamp_(min=1.0)).numpy()
+
+
+def _in_units_of(clip: float, updates: torch.Tensor, people_at_once: int) -> Iterator[torch.Tensor]:
     """Blocks of rows over the clip, in float64; at least one block, even of nobody."""
-    for rows in torch.split(updates, max(1, _BLOCK_VALUES // updates.shape[1])):
+    for rows in torch.split(updates.detach().cpu(), max(1, people_at_once)):
         peak = rows.abs().amax(dim=1).double()
         finite = torch.isfinite(peak)
         # A row that peaks above 1,000 clips is scaled to that first: its norm, squared on the way, cannot overflow,
@@ -127,7 +136,8 @@ def _in_units_of(clip: float, updates: torch.Tensor) -> Iterator[torch.Tensor]:
         yield known.to(torch.float64, copy=True).mul_(scale[:, None])
 
 
-def _check_updates(updates: torch.Tensor) -> None:
+def check_updates(updates: torch.Tensor) -> None:
+    """Raise `BoundError` unless `updates` is float (people, parameters)."""
     if not isinstance(updates, torch.Tensor) or updates.dtype not in {torch.float32, torch.float64}:
         kind = updates.dtype if isinstance(updates, torch.Tensor) else type(updates).__name__
         raise BoundError(f"found updates of type {kind}; expected a float32 or float64 tensor, one row per person.")
@@ -137,7 +147,8 @@ def _check_updates(updates: torch.Tensor) -> None:
         )
 
 
-def _check_clip(clip: float) -> None:
+def check_clip(clip: float) -> None:
+    """Raise `TermsError` unless `clip` is a sensible norm."""
     if isinstance(clip, bool) or not isinstance(clip, int | float) or not LOWEST_CLIP <= clip <= HIGHEST_CLIP:
         raise TermsError(
             f"found clip C = {clip!r}; expected a number from {LOWEST_CLIP:g} to {HIGHEST_CLIP:g}. "
