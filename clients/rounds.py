@@ -5,21 +5,19 @@ Bounded → Private → bytes. `verify` and `admit` are here, `eligible` to `noi
 `record` in `clients.replies`.
 """
 
-import hashlib
 from datetime import datetime, timedelta
 
-from clients import algorithm_provider, consent, scaffold
+from clients import algorithm_provider, consent, scaffold, view
 from clients.node import Agreed, Node, Question, open_node
 from clients.policy import admit
 from clients.replies import common, record, refuse, refuse_unreadable
 from clients.scores import evaluate
-from clients.sendable import shared_seed
 from clients.updates import train_on_people, train_on_public
 from federation import codecs, wire, workloads
 from federation.consent import Purpose
-from federation.errors import PacelineError, Refusal, Refused, WireError
+from federation.errors import PacelineError, Refusal, Refused
 from federation.manifest import Manifest, parse
-from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest, TrainRequest
+from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest, ModelRequest, TrainRequest
 from federation.phases import phase_of
 from federation.roles import Role, Step, training_step
 from federation.terms import PublishedScores
@@ -150,7 +148,7 @@ def _take_step(node: Node, agreed: Agreed) -> bytes:
     question = agreed.question
     if isinstance(question, InitialiseRequest):
         return _initialise(node, agreed)
-    weights, variate = _received(agreed)
+    weights, variate = _received(node, agreed, question)
     if isinstance(question, EvaluateRequest):
         return evaluate(node, agreed, weights)
     control = scaffold.recall(node, agreed, question, variate) if variate is not None else None
@@ -159,25 +157,23 @@ def _take_step(node: Node, agreed: Agreed) -> bytes:
     return train_on_people(node, agreed, question, weights, control)
 
 
-def _received(agreed: Agreed) -> tuple[Weights, Vector | None]:
+def _received(node: Node, agreed: Agreed, question: ModelRequest) -> tuple[Weights, Vector | None]:
     """The round's weights, checked against the digest that every party was told; and the variate behind them.
 
     Only a question to train under SCAFFOLD brings a control variate, (trained parameters,).
     """
     like = agreed.workload.initial(agreed.manifest.training.seed)
-    names, question = sorted(like), agreed.question
+    names = sorted(like)
     size = behind = sum(like[name].numel() for name in names)
     if isinstance(question, TrainRequest) and agreed.manifest.training.scaffold:
         trained = trained_names(like, agreed.workload.phase(question.phase), agreed.manifest.training.trains)
         behind += sum(like[name].numel() for name in trained)
-    vector = codecs.find(agreed.manifest.exchange.down).decode(agreed.payload, behind, shared_seed(question.nonce))
-    if hashlib.sha256(vector.astype("<f4").tobytes()).hexdigest() != question.model:
-        raise WireError("the model that came is not the one whose digest was signed.")
+    vector = view.received(node, agreed, question, behind)
     return unflatten(vector[:size], like, names), vector[size:] if behind > size else None
 
 
 def _initialise(node: Node, agreed: Agreed) -> bytes:
     """The first weights, from public or synthetic rows only."""
     weights = algorithm_provider.initial_weights(agreed.workload, agreed.manifest.training)
-    payload = codecs.find("fp32").encode(flatten(weights, sorted(weights)), 0)
+    payload = codecs.find("raw32").encode(flatten(weights, sorted(weights)), 0)
     return record(node, agreed, InitialAnswer(**common(node, agreed.question)), payload, None)

@@ -74,6 +74,26 @@ class Manifest(Part):
     expires_at: AwareDatetime
 
     @model_validator(mode="after")
+    def _rule_fits_the_cohort(self) -> Self:
+        training, parties = self.training, len(self.contributors())
+        if training.sees_updates and self.exchange.secure:
+            raise ValueError(
+                f'aggregation = "{training.aggregation}" and norm_limit need each update in clear, which secure '
+                'aggregation hides. Write secure = false, or aggregation = "mean" without norm_limit'
+            )
+        if parties < training.quorum:
+            raise ValueError(
+                f'aggregation = "{training.aggregation}" withstands {training.byzantine} hostile of at least '
+                f"{training.quorum} parties, but {parties} contribute. Lower byzantine, or invite more parties"
+            )
+        if training.norm_limit and isinstance(self.privacy, PersonTerms):
+            raise ValueError(
+                "norm_limit is for tasks without privacy terms: with them every update is cut to what its declared "
+                "people, the clip and the noise can reach. Leave norm_limit out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         ids = [member.party for member in self.cohort]
         if len(set(ids)) != len(ids) or len({member.fingerprint for member in self.cohort}) != len(ids):
@@ -87,6 +107,8 @@ class Manifest(Part):
             raise ValueError("nobody contributes: no party declares people and public_weight is 0")
         if isinstance(self.privacy, PersonTerms) and self.max_attempts < self.rounds and not self.training.phases:
             raise ValueError(f"{self.rounds} rounds need at least as many attempts, not {self.privacy.max_attempts}")
+        if self.exchange.secure:
+            raise ValueError("secure aggregation is not part of rounds yet. Write secure = false and another codec")
         if self.training.scaffold and (self.exchange.secure or isinstance(self.privacy, PersonTerms)):
             raise ValueError(
                 "scaffold releases a second vector of each party, its control variate, which neither the privacy terms "
@@ -128,11 +150,12 @@ class Manifest(Part):
         )
 
     def enough(self, parties: Iterable[PartyId]) -> bool:
-        """Whether `min_parties` of `parties` have people: an update from synthetic rows hides nobody, for anyone can
-        compute it.
+        """Whether `min_parties` of `parties` have people, and all are as many as the task's rule needs.
+
+        An update from synthetic rows hides nobody, for anyone can compute it.
         """
-        hiding = {member.party for member in self.cohort if member.people}
-        return len(hiding & set(parties)) >= self.exchange.min_parties
+        present, hiding = set(parties), {member.party for member in self.cohort if member.people}
+        return len(hiding & present) >= self.exchange.min_parties and len(present) >= self.training.quorum
 
     def member(self, party: PartyId) -> Member:
         """The cohort's entry for `party`, or `ManifestError`."""
@@ -142,11 +165,15 @@ class Manifest(Part):
         raise ManifestError(f"{party} is not in the cohort of task {self.name}.")
 
     def divisor(self) -> float:
-        """What a sum of updates is divided by in rounds on people: expected people, plus the public weight."""
-        people = sum(member.people for member in self.cohort)
+        """What a sum of updates is divided by in rounds on people: all that its parties stand for."""
+        return self.stands_for(self.cohort)
+
+    def stands_for(self, members: Iterable[Member]) -> float:
+        """How much updates of `members` weigh by the contract: expected people, plus the public weight."""
+        listed = tuple(members)
         rate = self.privacy.sampling_rate if isinstance(self.privacy, PersonTerms) else 1.0
-        public = sum(member.role is Role.ALGORITHM_PROVIDER for member in self.cohort)
-        return rate * people + self.training.public_weight * public
+        public = sum(member.role is Role.ALGORITHM_PROVIDER for member in listed)
+        return rate * sum(member.people for member in listed) + self.training.public_weight * public
 
     def canonical(self) -> bytes:
         """RFC 8785 bytes; equal manifests have equal bytes."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from federation import codecs
+from federation.codecs import lane
 from federation.errors import TermsError, WireError
 
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ class TrainingTerms(Part):
     `scaffold` corrects each party's steps by control variates (Karimireddy et al. 2020, Algorithm 1, option II): a
     second vector that travels in both directions, for tasks without privacy terms only.
 
+    `aggregation`: how the updates of rounds on people become one (`server.robust`); `byzantine`: how many parties may
+    send anything, which a rule other than the mean withstands. `norm_limit`: the L2 norm to which a longer update is
+    cut, 0 for none; for tasks without privacy terms, which name such a limit themselves.
+
     `phases` names the workload's phases in the order in which rounds train them, over and over (`federation.phases`);
     one that stands there twice comes twice as often. Empty: the workload has one phase.
     """
@@ -126,6 +131,9 @@ class TrainingTerms(Part):
     server_beta2: float = later(0.99, ge=0, lt=1)
     server_tau: float = later(1e-3, gt=0, le=1e6)
     scaffold: bool = later(False)
+    aggregation: Literal["mean", "median", "trimmed-mean", "multi-krum"] = later("mean")
+    byzantine: int = later(0, ge=0, le=1000)
+    norm_limit: float = later(0.0, ge=0, le=1e9)
     public_weight: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     public_people: Annotated[int, Field(ge=0, le=100_000)] = 0
     pretrain_epochs: Annotated[int, Field(ge=0, le=1000)] = 0
@@ -135,6 +143,16 @@ class TrainingTerms(Part):
     def vectors(self) -> int:
         """How many numbers travel per trained parameter: two under SCAFFOLD, whose variates have its shape."""
         return 2 if self.scaffold else 1
+
+    @property
+    def sees_updates(self) -> bool:
+        """Whether the coordinator treats each party's update by itself, beyond adding it up."""
+        return self.aggregation != "mean" or self.norm_limit > 0
+
+    @property
+    def quorum(self) -> int:
+        """The fewest updates of which `aggregation` withstands `byzantine` (Yin et al. 2018; Blanchard et al. 2017)."""
+        return {"mean": 0, "multi-krum": 2 * self.byzantine + 3}.get(self.aggregation, 2 * self.byzantine + 1)
 
     @model_validator(mode="after")
     def _one_answer_to_drift(self) -> Self:
@@ -148,6 +166,25 @@ class TrainingTerms(Part):
         return self
 
     @model_validator(mode="after")
+    def _rule_knows_whom_it_withstands(self) -> Self:
+        if self.aggregation == "mean" and self.byzantine:
+            raise ValueError(
+                f"byzantine = {self.byzantine}, but a mean withstands no hostile party. Write aggregation = "
+                '"trimmed-mean", "median" or "multi-krum", or leave byzantine out'
+            )
+        if self.aggregation in {"trimmed-mean", "multi-krum"} and not self.byzantine:
+            raise ValueError(
+                f'aggregation = "{self.aggregation}" leaves out as many updates as parties may be hostile, but '
+                "byzantine is 0. Write byzantine = 1 or more"
+            )
+        if self.scaffold and self.sees_updates:
+            raise ValueError(
+                "scaffold sums control variates that stay with the parties, from which none can be left out or cut. "
+                'Write scaffold = false, or aggregation = "mean" without norm_limit'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pull_does_not_overshoot(self) -> Self:
         if self.proximal * self.learning_rate > 1:
             raise ValueError(
@@ -158,26 +195,47 @@ class TrainingTerms(Part):
 
 
 class ExchangeTerms(Part):
-    """How models and updates travel; `up_bits` per value for an `up` codec that has a budget (`federation.codecs`)."""
+    """How models and updates travel (`federation.codecs`): `up_bits` and `down_bits` per value where a codec has a
+    budget, else 0.
 
-    up: Literal["fp32", "fp16", "int8", "urq"] = "fp32"
-    up_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
-    down: Literal["fp32", "fp16", "int8"] = "fp32"
-    secure: Literal[False] = False
+    `secure`: updates are summed under masks, in lanes of `up_bits` whole bits. `clip` is then the public bound on the
+    L2 norm of one party's whole update, where no noise shared between parties says what it is.
+    """
+
+    up: Literal["raw32", "raw16", "int8_block", "urq", "lane"] = "raw32"
+    up_bits: float = later(0.0, ge=0, le=lane.LARGEST_BITS)
+    down: Literal["raw32", "raw16", "int8_block", "ecq"] = "raw32"
+    down_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
+    secure: bool = False
     min_parties: Annotated[int, Field(ge=1, le=1000)]
+    clip: float = later(0.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
-    def _budget_belongs_to_the_codec(self) -> Self:
-        require_budget(self.up, self.up_bits)
+    def _budgets_belong_to_the_codecs(self) -> Self:
+        require_budget("up", self.up, self.up_bits)
+        require_budget("down", self.down, self.down_bits)
+        return self
+
+    @model_validator(mode="after")
+    def _lanes_are_summed_under_masks(self) -> Self:
+        if self.secure != (self.up == "lane"):
+            raise ValueError(
+                f"secure = {str(self.secure).lower()} with up = {self.up}: sums under masks travel in lanes, and lanes "
+                f'in nothing else. Write up = "lane" and up_bits = 8 with secure = true, or another codec with '
+                "secure = false"
+            )
         return self
 
 
-def require_budget(up: str, up_bits: float) -> None:
-    """Raise `ValueError` unless codec `up` takes a budget of `up_bits` per value; 0 stands for none."""
+def require_budget(way: str, codec: str, bits: float) -> None:
+    """Raise `ValueError` unless `codec` takes a budget of `bits` per value; 0 stands for none. `way`: up or down."""
     try:
-        codecs.find(up, up_bits)
+        if codec == "lane":
+            lane.require_bits(bits)
+        else:
+            codecs.find(codec, bits)
     except WireError as error:
-        raise ValueError(f"up = {up} with up_bits = {up_bits:g}: {error}") from error
+        raise ValueError(f"{way} = {codec} with {way}_bits = {bits:g}: {error}") from error
 
 
 class PublishedScores(Part):

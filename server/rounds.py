@@ -8,8 +8,6 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from federation import codecs, phases, wire
 from federation.errors import LinkError, PacelineError, RoundFailed, WireError
 from federation.ids import LedgerHead, PartyId
@@ -17,8 +15,8 @@ from federation.link import Link, Reply
 from federation.manifest import Member
 from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
 from federation.workload import Phase, trained_names, unflatten
-from server import cohort, memory, release
-from server.aggregation import Declined, Total, advance, check, fold, share_present
+from server import cohort, memory, release, view
+from server.aggregation import Declined, Folded, advance, check, fold, nothing, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
 from server.evaluation import evaluate
 from server.questions import Posed, pose
@@ -93,7 +91,7 @@ class Collected:
 
     question: TrainRequest
     names: tuple[str, ...]
-    total: Total
+    total: Folded
     parties: tuple[PartyRound, ...] = ()
     heads: dict[PartyId, LedgerHead] = field(default_factory=dict)
     seconds: float = 0.0
@@ -107,17 +105,17 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     """Ask everyone and fold what holds as it arrives; nothing that one party sends can stop the others."""
     began = time.monotonic()
     posed = pose(coordinator, run, "train", model, model.round + 1)
-    collected = _nothing_yet(run, model, posed)
+    collected = _nothing_yet(run, model, posed, len(members))
     keys = coordinator.store.active_party_keys()
     asked = [member.party for member in members]
-    for reply in link.ask(dict.fromkeys(asked, posed.blob), run.manifest.round_deadline_s):
+    for reply, bytes_down in view.ask(coordinator, link, run, model, posed, asked):
         if any(party.party == reply.party for party in collected.parties):
             continue  # a second answer of one party changes nothing
         collected = _fold_reply(run, collected, reply, keys)
         if reply.party in collected.heads:  # at once: what was charged is charged, whatever becomes of the attempt
             coordinator.store.save_head(reply.party, collected.heads[reply.party])
         done = replace(
-            collected.parties[-1], bytes_down=len(posed.blob), seconds=time.monotonic() - began, at=coordinator.clock()
+            collected.parties[-1], bytes_down=bytes_down, seconds=time.monotonic() - began, at=coordinator.clock()
         )
         collected = replace(collected, parties=(*collected.parties[:-1], done))
     return replace(collected, seconds=time.monotonic() - began)
@@ -126,7 +124,7 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
 def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collected) -> Model:
     """Advance the model and record the round in one transaction; only then may anybody see the new weights."""
     phase = run.workload.phase(collected.question.phase)
-    moved = advance(model, collected.names, collected.total, run.manifest, phase)
+    moved = view.followed(run, model, advance(model, collected.names, collected.total, run.manifest, phase))
     coordinator.store.commit_round(
         RoundRecord(
             task=run.digest,
@@ -170,12 +168,13 @@ def _attempts_last(coordinator: Coordinator, run: Run, model: Model, phase: Phas
     )
 
 
-def _nothing_yet(run: Run, model: Model, posed: Posed) -> Collected:
+def _nothing_yet(run: Run, model: Model, posed: Posed, asked: int) -> Collected:
     question = posed.question
     assert isinstance(question, TrainRequest)  # noqa: S101 - narrows the type; this kind was asked for
-    names = trained_names(model.weights, run.workload.phase(question.phase), run.manifest.training.trains)
+    phase = run.workload.phase(question.phase)
+    names = trained_names(model.weights, phase, run.manifest.training.trains)
     size = sum(model.weights[name].numel() for name in names) * run.manifest.training.vectors
-    return Collected(question, names, Total(np.zeros(size)))
+    return Collected(question, names, nothing(run.manifest, phase, size, asked))
 
 
 def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId, bytes]) -> Collected:
@@ -187,7 +186,7 @@ def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId
             raise LinkError(reply.failure)
         checked = check(reply.blob, _key(keys, reply.party), reply.party, collected.question, (run, total.size))
         total, heads = fold(total, checked), {**heads, reply.party: checked.ledger_head}
-        done = replace(done, snapshot=checked.snapshot)
+        done = replace(done, snapshot=checked.snapshot, code=checked.words())
     except Declined as error:
         done = replace(done, outcome="refused", code=str(error))
         heads = {**heads, reply.party: error.ledger_head} if error.ledger_head else heads

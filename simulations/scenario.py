@@ -84,14 +84,14 @@ class PartyTerms(Part):
 class Exchange(Part):
     """How models and updates travel, as in a task."""
 
-    up: Literal["fp32", "fp16", "int8", "urq"] = "fp32"
+    up: Literal["raw32", "raw16", "int8_block", "urq"] = "raw32"
     up_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
-    down: Literal["fp32", "fp16", "int8"] = "fp32"
+    down: Literal["raw32", "raw16", "int8_block"] = "raw32"
     min_parties: Annotated[int, Field(ge=1, le=1000)] = 1
 
     @model_validator(mode="after")
     def _budget_belongs_to_the_codec(self) -> Self:
-        require_budget(self.up, self.up_bits)
+        require_budget("up", self.up, self.up_bits)
         return self
 
 

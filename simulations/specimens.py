@@ -104,7 +104,7 @@ def manifest() -> Manifest:
         rounds=10,
         privacy=person_terms(),
         training=TrainingTerms(learning_rate=0.1, public_weight=2.0, public_people=20),
-        exchange=ExchangeTerms(up="int8", down="fp16", min_parties=2),
+        exchange=ExchangeTerms(up="int8_block", down="raw16", min_parties=2),
         evaluation=noised_scores(),
         cohort=members(),
         coordinator=identity("coordinator").fingerprint,

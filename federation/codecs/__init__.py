@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from federation.codecs import fp16, fp32, int8, urq
+from federation.codecs import int8_block, raw16, raw32, urq
 from federation.codecs.checks import Vector
 from federation.errors import WireError
 
@@ -37,9 +37,9 @@ class Codec:
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("fp32", True, True, False, fp32.encode, fp32.decode, fp32.max_bytes),
-        Codec("fp16", False, False, False, fp16.encode, fp16.decode, fp16.max_bytes),
-        Codec("int8", False, True, False, int8.encode, int8.decode, int8.max_bytes),
+        Codec("raw32", True, True, False, raw32.encode, raw32.decode, raw32.max_bytes),
+        Codec("raw16", False, False, False, raw16.encode, raw16.decode, raw16.max_bytes),
+        Codec("int8_block", False, True, False, int8_block.encode, int8_block.decode, int8_block.max_bytes),
     )
 }
 

@@ -17,7 +17,7 @@ def require_vector(vector: Vector, largest: float) -> None:
     if len(vector) and not (vector.max() <= largest and vector.min() >= -largest):
         raise WireError(
             f"the vector holds NaN, ∞ or a magnitude above {largest:g}, which this codec cannot carry. "
-            "The model diverged: lower the learning rate, or choose fp32."
+            "The model diverged: lower the learning rate, or choose raw32."
         )
 
 

@@ -124,7 +124,7 @@ def biases(update: Vector) -> list[dict[str, Any]]:
 def speeds(vector: Vector) -> list[dict[str, Any]]:
     """Megabytes of float32 per second, the best of seven."""
     rows = []
-    for codec, budget in [*every(BITS), (codecs.find("fp32"), 0.0)]:
+    for codec, budget in [*every(BITS), (codecs.find("raw32"), 0.0)]:
         data = codec.encode(vector, 1)
         there = _best(lambda codec=codec: codec.encode(vector, 1))  # type: ignore[misc]
         back = _best(lambda codec=codec, data=data: codec.decode(data, len(vector), 1))  # type: ignore[misc]
@@ -188,7 +188,7 @@ def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
 
 "Error" is ‖x̂ − x‖² / ‖x‖²; where it is v, an unbiased code of Gaussian values needs ½ log₂(1 + 1/v) bits per value,
 and the gap is what is spent above that. All bytes of the payload count. An unbiased error averages out over parties
-and rounds; that of fp16 does not, but it is small.
+and rounds; that of raw16 does not, but it is small.
 
 {_table(measured["error"])}
 

@@ -113,7 +113,7 @@ def _answer(node: Node, task: TaskDigest, row: RoundRow) -> Vector | None:
     if blob is None:
         return None
     _, payload = wire.read_answer(blob, node.identity.public_key, 1 << 24)
-    return codecs.find("fp32").decode(payload, len(payload) // 4, 0)
+    return codecs.find("raw32").decode(payload, len(payload) // 4, 0)
 
 
 def _weights(store: ServerStore, row: RoundRow) -> Vector:

@@ -117,7 +117,7 @@ def test_header_of_a_stranger_is_never_parsed():
 def test_update_that_is_too_long_for_its_codec_is_refused_whoever_signed_it():
     _, payload = wire.read_answer(wire.pack(*answers(b"\0" * 1204)[1], PARTY), PARTY.public_key, LIMIT)
     with pytest.raises(WireError, match="1204 bytes for a vector of 300 values; expected exactly 1200"):
-        find("fp32").decode(payload, 300, 0)
+        find("raw32").decode(payload, 300, 0)
 
 
 def test_signatures_of_another_task_do_not_carry_over():

@@ -8,6 +8,6 @@ from simulations import specimens
 
 def test_the_codec_and_its_budget_are_told():
     task = specimens.manifest()
-    assert "noised, coded as int8; a keyed commitment" in _leaves(task, Role.DATA_PROVIDER)
+    assert "noised, coded as int8_block; a keyed commitment" in _leaves(task, Role.DATA_PROVIDER)
     few = task.model_copy(update={"exchange": ExchangeTerms(up="urq", up_bits=0.25, min_parties=2)})
     assert "coded as urq in about 0.25 bits per number; a keyed" in _leaves(few, Role.DATA_PROVIDER)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from federation.codecs import BUDGETED, CODECS, find, fp16, int8
+from federation.codecs import BUDGETED, CODECS, find, int8_block, raw16
 from federation.errors import WireError
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/codecs.json").read_text())
@@ -26,34 +26,34 @@ def vectors(largest: float) -> st.SearchStrategy:
 
 
 @given(vectors(float(np.finfo(np.float32).max)), st.integers(0, 2**64 - 1))
-def test_fp32_gives_back_the_very_bits(vector, seed):
-    codec = find("fp32")
+def test_raw32_gives_back_the_very_bits(vector, seed):
+    codec = find("raw32")
     decoded = codec.decode(codec.encode(vector, seed), len(vector), seed)
     assert decoded.tobytes() == vector.tobytes()
     assert codec.lossless
     assert codec.unbiased
 
 
-@given(vectors(fp16.LARGEST))
-def test_fp16_error_is_within_half_a_unit_in_the_last_place(vector):
-    codec = find("fp16")
+@given(vectors(raw16.LARGEST))
+def test_raw16_error_is_within_half_a_unit_in_the_last_place(vector):
+    codec = find("raw16")
     decoded = codec.decode(codec.encode(vector, 0), len(vector), 0)
     assert np.all(np.abs(decoded - vector) <= np.maximum(np.abs(vector) * 2.0**-11, 2.0**-25))
 
 
-@given(vectors(int8.LARGEST), st.integers(0, 2**64 - 1))
-def test_int8_error_is_below_the_scale_of_its_block(vector, seed):
-    codec = find("int8")
+@given(vectors(int8_block.LARGEST), st.integers(0, 2**64 - 1))
+def test_int8_block_error_is_below_the_scale_of_its_block(vector, seed):
+    codec = find("int8_block")
     decoded = codec.decode(codec.encode(vector, seed), len(vector), seed)
-    for start in range(0, len(vector), int8.BLOCK):
-        block = slice(start, start + int8.BLOCK)
+    for start in range(0, len(vector), int8_block.BLOCK):
+        block = slice(start, start + int8_block.BLOCK)
         exact = vector[block].astype(np.float64)
         scale = np.abs(exact).max() / 127
         assert np.all(np.abs(decoded[block] - exact) <= scale * (1 + 1e-5) + 3e-45)
 
 
-def test_int8_is_unbiased_over_shared_seeds():
-    codec, draws = find("int8"), 4000
+def test_int8_block_is_unbiased_over_shared_seeds():
+    codec, draws = find("int8_block"), 4000
     vector = np.random.default_rng(1).standard_t(3, 300).astype(np.float32)
     decoded = np.stack([codec.decode(codec.encode(vector, seed), 300, seed) for seed in range(draws)])
     scale = np.repeat([np.abs(vector[:256]).max(), np.abs(vector[256:]).max()], [256, 44]) / 127
@@ -61,10 +61,10 @@ def test_int8_is_unbiased_over_shared_seeds():
     assert np.abs(z_scores).max() < 5  # a step's standard deviation is at most half the scale
 
 
-def test_int8_rounding_depends_on_the_seed_alone():
+def test_int8_block_rounding_depends_on_the_seed_alone():
     vector = np.linspace(-1, 1, 999, dtype=np.float32)
-    assert find("int8").encode(vector, 7) == find("int8").encode(vector, 7)
-    assert find("int8").encode(vector, 7) != find("int8").encode(vector, 8)
+    assert find("int8_block").encode(vector, 7) == find("int8_block").encode(vector, 7)
+    assert find("int8_block").encode(vector, 7) != find("int8_block").encode(vector, 8)
 
 
 @EACH
@@ -96,7 +96,7 @@ def test_nan_and_infinity_are_not_sent(codec, value, place):
         codec.encode(vector, 0)
 
 
-@pytest.mark.parametrize(("name", "value"), [("fp16", 65520.0), ("int8", 2e38)])
+@pytest.mark.parametrize(("name", "value"), [("raw16", 65520.0), ("int8_block", 2e38)])
 def test_a_magnitude_that_a_codec_cannot_carry_is_an_error_not_infinity(name, value):
     with pytest.raises(WireError, match="which this codec cannot carry"):
         find(name).encode(np.array([value], np.float32), 0)
@@ -178,13 +178,13 @@ def test_unbiased_codecs_are_right_on_average_even_about_spikes(codec):
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("fp32", "<I"), ("fp16", "<H")],
+    [("raw32", "<I"), ("raw16", "<H")],
 )
 @pytest.mark.parametrize("quiet", [True, False])
 @pytest.mark.parametrize("place", [0, 130, 299])
 def test_float_decoders_refuse_nan_and_infinity(name, pattern, quiet, place):
-    whole = {"fp32": (0x7FC00000, 0x7F800001), "fp16": (0x7E00, 0x7C01)}[name][0 if quiet else 1]
-    infinite = {"fp32": 0xFF800000, "fp16": 0xFC00}[name]
+    whole = {"raw32": (0x7FC00000, 0x7F800001), "raw16": (0x7E00, 0x7C01)}[name][0 if quiet else 1]
+    infinite = {"raw32": 0xFF800000, "raw16": 0xFC00}[name]
     width = struct.calcsize(pattern)
     for bits in (whole, infinite):
         data = bytearray(find(name).encode(np.ones(300, np.float32), 0))
@@ -194,24 +194,26 @@ def test_float_decoders_refuse_nan_and_infinity(name, pattern, quiet, place):
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, 3e38])
-def test_int8_decoder_refuses_scales_that_no_encoder_writes(scale):
-    data = bytearray(find("int8").encode(np.ones(300, np.float32), 0))
+def test_int8_block_decoder_refuses_scales_that_no_encoder_writes(scale):
+    data = bytearray(find("int8_block").encode(np.ones(300, np.float32), 0))
     data[4:8] = struct.pack("<f", scale)
     with pytest.raises(WireError, match="a scale or a step that no sender writes"):
-        find("int8").decode(bytes(data), 300, 0)
+        find("int8_block").decode(bytes(data), 300, 0)
 
 
-def test_int8_decoder_refuses_the_step_that_no_encoder_writes():
-    data = bytearray(find("int8").encode(np.ones(300, np.float32), 0))
+def test_int8_block_decoder_refuses_the_step_that_no_encoder_writes():
+    data = bytearray(find("int8_block").encode(np.ones(300, np.float32), 0))
     data[-1] = 0x80  # -128
     with pytest.raises(WireError, match="a scale or a step that no sender writes"):
-        find("int8").decode(bytes(data), 300, 0)
+        find("int8_block").decode(bytes(data), 300, 0)
 
 
 def test_names_come_from_a_closed_list():
-    assert {"fp32", "fp16", "int8"} <= set(CODECS)
+    assert {"raw32", "raw16", "int8_block"} <= set(CODECS)
     assert all(name == codec.name for name, codec in CODECS.items())
-    with pytest.raises(WireError, match=r"codec 'os.system' is unknown; this version knows fp32, fp16, int8, urq"):
+    with pytest.raises(
+        WireError, match=r"codec 'os.system' is unknown; this version knows raw32, raw16, int8_block, urq"
+    ):
         find("os.system")
 
 

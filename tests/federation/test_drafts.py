@@ -23,7 +23,7 @@ from federation.terms import TrainingTerms
             "training.lerning_rate: there is no such setting; did you mean 'learning_rate'?",
         ),
         (Manifest, {"titel": "x"}, "titel: there is no such setting; did you mean 'title'?"),
-        (Manifest, {"exchange": {"upp": "fp32"}}, "exchange.upp: there is no such setting; did you mean 'up'?"),
+        (Manifest, {"exchange": {"upp": "raw32"}}, "exchange.upp: there is no such setting; did you mean 'up'?"),
     ],
 )
 def test_a_misspelt_key_comes_with_its_table_and_the_one_that_was_meant(model, words, said):

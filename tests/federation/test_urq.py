@@ -179,5 +179,5 @@ def test_budgets_outside_of_the_bounds_are_refused(bits):
 
 
 def test_codecs_without_a_budget_take_none():
-    with pytest.raises(WireError, match="codec int8 has no budget, but 1 bits per value were named"):
-        find("int8", 1.0)
+    with pytest.raises(WireError, match="codec int8_block has no budget, but 1 bits per value were named"):
+        find("int8_block", 1.0)

@@ -17,10 +17,10 @@ def test_the_limit_is_half_a_bit_where_the_error_is_as_large_as_the_vector():
 def test_errors_are_measured_of_every_lossy_codec_and_budget():
     vector = np.random.default_rng(1).normal(size=3000).astype(np.float32)
     rows = exchange.errors("some", [vector], 2)
-    assert {row["codec"] for row in rows} == {"urq", "fp16", "int8"}
+    assert {row["codec"] for row in rows} == {"urq", "raw16", "int8_block"}
     assert sum(row["codec"] == "urq" for row in rows) == len(exchange.BITS)
-    coded = next(row for row in rows if row["codec"] == "int8")
-    assert coded["bits spent"] == pytest.approx(8 * len(find("int8").encode(vector, 0)) / 3000)
+    coded = next(row for row in rows if row["codec"] == "int8_block")
+    assert coded["bits spent"] == pytest.approx(8 * len(find("int8_block").encode(vector, 0)) / 3000)
     assert all(row["gap, bits"] > 0 for row in rows if row["gap, bits"] is not None)
 
 

@@ -12,7 +12,7 @@ from simulations.overrides import overridden, parsed, seed_list
         ("rounds=3", {"rounds": 3}),
         ("data.label_skew = 0.5", {"data": {"label_skew": 0.5}}),
         ("data.source=watch", {"data": {"source": "watch"}}),
-        ('sweep."exchange.up"=["fp32", "int8"]', {"sweep": {"exchange.up": ["fp32", "int8"]}}),
+        ('sweep."exchange.up"=["raw32", "int8_block"]', {"sweep": {"exchange.up": ["raw32", "int8_block"]}}),
         ('title=a "quoted" \\ title', {"title": 'a "quoted" \\ title'}),
     ],
 )

@@ -30,8 +30,8 @@ SMALL: dict[str, Any] = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "person": {"privacy": PERSON},
     "faults": {"privacy": PERSON, "faults": {"drop": 0.2, "corrupt": 0.2, "byzantine": 0.5}},
-    "codecs": {"exchange": {"up": "int8", "down": "fp16"}},
-    "few bits": {"exchange": {"up": "urq", "up_bits": 0.5, "down": "fp16"}},
+    "codecs": {"exchange": {"up": "int8_block", "down": "raw16"}},
+    "few bits": {"exchange": {"up": "urq", "up_bits": 0.5, "down": "raw16"}},
     "liars with few bits": {"exchange": {"up": "urq", "up_bits": 0.5}, "faults": {"byzantine": 0.5}},
 }
 ALONE = """

@@ -4,6 +4,7 @@ Good files hold bytes that this and every later version must read; files under `
 and ``bad/expected.json`` says with which error each must be refused.
 """
 
+import io
 import json
 import math
 from collections.abc import Callable
@@ -13,12 +14,14 @@ import numpy as np
 
 from federation import wire
 from federation.codecs import find
+from privacy.secagg import sealing, secrets, shamir
+from privacy.secagg.masking import mask
 from simulations import specimens
 from simulations.specimens import RUNNERS, identity
 
 HERE = Path(__file__).parent
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
-PAYLOAD = find("int8").encode(np.sin(np.arange(300, dtype=np.float32)), 5)
+PAYLOAD = find("int8_block").encode(np.sin(np.arange(300, dtype=np.float32)), 5)
 
 
 def main() -> None:
@@ -45,6 +48,7 @@ def write_good() -> None:
     for answer, payload in specimens.answers(PAYLOAD):
         (HERE / f"answer-{answer.kind}.blob").write_bytes(wire.pack(answer, payload, PARTY))
     (HERE / "codecs.json").write_text(json.dumps(list(codec_cases()), indent=0) + "\n")
+    (HERE / "secagg.json").write_text(json.dumps(secagg_case(), indent=1) + "\n")
 
 
 def codec_cases():
@@ -54,7 +58,7 @@ def codec_cases():
         "ramp": [step / 8 for step in range(-8, 9)],
         "spiky": [100.0, 1e-3, -1e-3, 0.5] + [0.25] * 252 + [-3.0, math.pi],
     }
-    for name, bits in (("fp32", 0.0), ("fp16", 0.0), ("int8", 0.0), ("urq", 0.25), ("urq", 2.0)):
+    for name, bits in (("raw32", 0.0), ("raw16", 0.0), ("int8_block", 0.0), ("urq", 0.25), ("urq", 2.0)):
         for what, values in cases.items():
             vector, codec = np.array(values, np.float32), find(name, bits)
             data = codec.encode(vector, 11)
@@ -67,6 +71,39 @@ def codec_cases():
                 "bytes": data.hex(),
                 "decoded": [float(value).hex() for value in codec.decode(data, len(vector), 11)],
             }
+
+
+def secagg_case():
+    """Three parties with known seeds, of whom the third drops."""
+    context = b"task, round 3, attempt 1"
+    seeds = {point: [bytes([point]) * 32, bytes([16 + point]) * 32] for point in (1, 2, 3)}
+    publics = {point: secrets.public_key(seed) for point, (seed, _) in seeds.items()}
+    sealer, reader = b"s" * 32, b"r" * 32
+    coefficients = bytes(range(64)) + bytes(range(128, 192))
+    shares = shamir.split(seeds[1][0], 3, [1, 2, 3, 4, 5], io.BytesIO(coefficients))
+    masked = {
+        bits: {point: masked_lanes(bits, point, seeds, publics, context) for point in (1, 2)} for bits in (4, 8, 16, 20)
+    }
+    return {
+        "context": context.hex(),
+        "seeds": {point: [seed.hex() for seed in pair] for point, pair in seeds.items()},
+        "publics": {point: key.hex() for point, key in publics.items()},
+        "pair_key_1_2": secrets.pair_key(seeds[1][0], publics[2], context).hex(),
+        "self_key_1": secrets.self_key(seeds[1][1], context).hex(),
+        "seal_keys": [sealer.hex(), reader.hex()],
+        "plaintext": b"two shares".hex(),
+        "sealed": sealing.seal(sealer, secrets.public_key(reader), context, b"two shares").hex(),
+        "threshold": 3,
+        "coefficients": coefficients.hex(),
+        "shares": {point: share.hex() for point, share in shares.items()},
+        "masked": masked,
+    }
+
+
+def masked_lanes(bits, point, seeds, publics, context):
+    """What a party sends of the vector 0, 1, 2, …"""
+    lanes = np.arange(12, dtype=np.uint16 if bits <= 16 else np.uint32)
+    return mask(lanes, bits, secrets.Secrets(*seeds[point]), point, publics, context).lanes.tolist()
 
 
 def reseal(blob: bytes, edit: Callable[[bytes], bytes], domain: str, signer=None) -> bytes:

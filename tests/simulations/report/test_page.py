@@ -24,9 +24,9 @@ def swept(tmp_path, scenario, outcome):
 AXES = [
     {},
     {"rounds": [2, 3, 4]},
-    {"exchange.up": ["fp32", "int8"]},
-    {"rounds": [2, 3], "exchange.up": ["fp32", "int8"]},
-    {"rounds": [2, 3], "exchange.up": ["fp32", "int8"], "data.people": [8, 9]},
+    {"exchange.up": ["raw32", "int8_block"]},
+    {"rounds": [2, 3], "exchange.up": ["raw32", "int8_block"]},
+    {"rounds": [2, 3], "exchange.up": ["raw32", "int8_block"], "data.people": [8, 9]},
 ]
 
 

@@ -35,7 +35,7 @@ def test_digest_is_of_what_decides_the_result(scenario):
         ({"rounds": []}, "sweep.rounds"),
         ({"rounds": [2, 2]}, "names a value twice"),
         ({"parties.count": [2, 9]}, "(?s)cannot reach count = 9: .*parties without people"),
-        ({"exchange.up": ["int9"]}, r"'int9' is none of .*'int8'.*; did you mean 'int8'\?"),
+        ({"exchange.up": ["int8_blocks"]}, r"'int8_blocks' is none of .*'int8_block'.*; did you mean 'int8_block'\?"),
         ({"rounds.x": [1]}, "the sweep names rounds.x, but rounds is no table"),
         ({"training.seed": list(range(1001)), "rounds": list(range(1, 101))}, "100,100 runs, at most 100,000"),
     ],
@@ -46,4 +46,4 @@ def test_a_sweep_that_cannot_be_is_refused_at_once(scenario, sweep, said):
 
 
 def test_point_is_described_by_the_last_words_of_its_keys():
-    assert described({"privacy.epsilon": 0.5, "exchange.up": "int8"}) == "epsilon = 0.5, up = int8"
+    assert described({"privacy.epsilon": 0.5, "exchange.up": "int8_block"}) == "epsilon = 0.5, up = int8_block"
