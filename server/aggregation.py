@@ -1,7 +1,10 @@
-"""From bytes of one party to the next model: check, fold, advance. Memory: one model, however many parties."""
+"""From bytes of one party to the next model: check, fold, advance.
+
+Under a mean memory is one sum, however many parties; a rule that compares updates (`server.robust`) keeps them all.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +17,7 @@ from federation.messages import RefusalAnswer, TrainRequest, UpdateAnswer
 from federation.roles import Role
 from federation.terms import PersonTerms
 from federation.workload import Phase, Vector, flatten, unflatten
-from server import optimisers, scaffold
+from server import optimisers, robust, scaffold
 from server.coordinator import Model, Run
 from server.memory import Memory
 from server.scaffold import Control
@@ -35,13 +38,17 @@ class Declined(PacelineError):
 class Checked:
     """An update whose signature, question, size and numbers hold; made only by `check`.
 
-    The coordinator cannot prove from bytes that a node clipped and noised: that is the node's own promise.
+    The coordinator cannot prove from bytes that a node clipped and noised: that is the node's own promise. But times
+    `weight` no vector is longer than the contract's people, clip and noise, or its `norm_limit`, allow: `cut` is the
+    part of it that is left, 1 for nearly everybody. `units`: what the party stands for (`Manifest.stands_for`).
     `continues`: under SCAFFOLD, whether the party still has the variate that the coordinator counts.
     """
 
     party: PartyId
     vector: Vector = field(repr=False)
     weight: float
+    units: float
+    cut: float
     snapshot: str
     ledger_head: LedgerHead
     continues: bool
@@ -50,6 +57,10 @@ class Checked:
     def __post_init__(self) -> None:
         if self._seal is not _SEAL:
             raise WireError("a Checked update is made only by server.aggregation.check.")
+
+    def words(self) -> str:
+        """What the operator should know of an update that counts."""
+        return f"longer than agreed, cut to {self.cut:.2g} of its length" if self.cut < 1 else ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,38 @@ class Total:
         return len(self.vector)
 
 
+@dataclass(frozen=True)
+class Updates:
+    """All updates that came, side by side and per unit: the first rows of `rows`, which `fold` fills in place."""
+
+    rows: robust.Rows = field(repr=False)
+    units: float = 0.0
+    parties: tuple[PartyId, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many numbers an update has."""
+        return int(self.rows.shape[1])
+
+    def total(self, manifest: Manifest) -> Total:
+        """What the task's rule makes of them, times all that their parties stand for."""
+        rule, came = robust.RULES[manifest.training.aggregation], self.rows[: len(self.parties)]
+        return Total(rule(came, manifest.training.byzantine) * self.units, self.units, self.parties)
+
+
+Folded = Total | Updates
+"""What answers are folded into; the contract chooses which."""
+
+
+def nothing(manifest: Manifest, phase: Phase, size: int, asked: int) -> Folded:
+    """What the first of `asked` answers of `size` numbers is folded into. Rounds on nobody are means: who trains
+    those wrote the code that everybody runs.
+    """
+    if phase.reads_people and manifest.training.aggregation != "mean":
+        return Updates(robust.room(asked, size))
+    return Total(np.zeros(size))
+
+
 def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms: tuple[Run, int]) -> Checked:
     """The update in `blob`, or `Declined`, `WireError`, `SignatureError`; `terms`: the task and the vector's size."""
     run, size = terms
@@ -87,26 +130,42 @@ def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms:
     if not to_this:
         raise WireError("the answer is to another question.")
     vector = codec.decode(payload, size, int(request.nonce[:16], 16))
-    weight = _weight(run.manifest, run.workload.phase(request.phase), party, answer)
-    continues = answer.variate == (request.variates or {}).get(party)
-    return Checked(party, vector, weight, answer.snapshot, answer.ledger_head, continues, _SEAL)
+    phase = run.workload.phase(request.phase)
+    cut = robust.cut(vector, robust.longest(run.manifest, phase, party, size))
+    return Checked(
+        party=party,
+        vector=vector,
+        weight=cut * _weight(run.manifest, phase, party, answer),
+        units=run.manifest.stands_for([run.manifest.member(party)]),
+        cut=cut,
+        snapshot=answer.snapshot,
+        ledger_head=answer.ledger_head,
+        continues=answer.variate == (request.variates or {}).get(party),
+        _seal=_SEAL,
+    )
 
 
-def fold(total: Total, checked: Checked) -> Total:
+def fold(total: Folded, checked: Checked) -> Folded:
     """Add one update; a second one of the same party is an error."""
     if checked.party in total.parties:
         raise WireError(f"{checked.party} answered twice; the second answer was not used.")
-    np.add(total.vector, checked.vector * np.float64(checked.weight), out=total.vector)
-    parties, continues = (*total.parties, checked.party), total.continues and checked.continues
-    return Total(total.vector, total.weight + checked.weight, parties, continues)
+    parties = (*total.parties, checked.party)
+    if isinstance(total, Updates):
+        row = total.rows[len(total.parties)]
+        np.multiply(checked.vector, np.float32(checked.weight / checked.units), out=row)
+        return replace(total, units=total.units + checked.units, parties=parties)
+    robust.add(total.vector, checked.vector, checked.weight)
+    return Total(total.vector, total.weight + checked.weight, parties, total.continues and checked.continues)
 
 
-def advance(model: Model, names: Sequence[str], total: Total, manifest: Manifest, phase: Phase) -> Model:
-    """Move the weights by the mean update, as the task's server optimiser does (`server.optimisers`).
+def advance(model: Model, names: Sequence[str], folded: Folded, manifest: Manifest, phase: Phase) -> Model:
+    """Move the weights by the mean update, or by what the task's rule puts in its place, as the task's server
+    optimiser does (`server.optimisers`).
 
     Under privacy terms it divides by the task's public divisor, not by how many people or parties took part: that
     number depends on who was there, and the noise does not cover it. Without them it is plain FedAvg over rows.
     """
+    total = folded.total(manifest) if isinstance(folded, Updates) else folded
     divisor = phases.divisor(manifest, phase) if isinstance(manifest.privacy, PersonTerms) else total.weight
     sizes = {name: model.weights[name].numel() for name in names}
     moments = optimisers.recall(model.memory.moments, sizes, manifest.training)
@@ -137,20 +196,17 @@ def share_present(manifest: Manifest, phase: Phase, parties: Sequence[PartyId]) 
         return 1.0
     if not phase.reads_people:
         return len(parties) / phases.divisor(manifest, phase)
-    rate = manifest.privacy.sampling_rate
-    present = [manifest.member(party) for party in parties]
-    public = sum(member.role is Role.ALGORITHM_PROVIDER for member in present) * manifest.training.public_weight
-    return (rate * sum(member.people for member in present) + public) / manifest.divisor()
+    return manifest.stands_for([manifest.member(party) for party in parties]) / manifest.divisor()
 
 
 def _weight(manifest: Manifest, phase: Phase, party: PartyId, answer: UpdateAnswer) -> float:
     """1 under privacy terms and where nobody's rows are read; else the rows that the node waived to tell, or the task's
-    public weight.
+    public weight. Where hostile parties are reckoned with, the people that it declared: rows are its own word.
     """
     if isinstance(manifest.privacy, PersonTerms) or not phase.reads_people:
         return 1.0
-    if manifest.training.scaffold:
-        return scaffold.weight(manifest, party)
+    if manifest.training.scaffold or manifest.training.sees_updates:
+        return manifest.stands_for([manifest.member(party)])
     if manifest.member(party).role is Role.ALGORITHM_PROVIDER:
         return manifest.training.public_weight
     if not 0 < answer.weight <= MAX_ROWS:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from federation.ids import PartyId
 from federation.manifest import Manifest
-from federation.roles import Role
 
 Vector64 = npt.NDArray[np.float64]
 
@@ -34,9 +33,3 @@ def advance(
     """
     counted = {**before.counted, **dict.fromkeys(answered, round)}
     return Control(before.vector + change / manifest.divisor(), counted)
-
-
-def weight(manifest: Manifest, party: PartyId) -> float:
-    """How much a party's update and variate weigh, as the contract says."""
-    member = manifest.member(party)
-    return manifest.training.public_weight if member.role is Role.ALGORITHM_PROVIDER else float(member.people)
