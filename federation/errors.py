@@ -71,6 +71,7 @@ class Refusal(StrEnum):
     BUDGET_EXHAUSTED = "budget-exhausted"
     LEDGER_ROLLED_BACK = "ledger-rolled-back"
     ATTEMPT_LOST = "attempt-lost"
+    STALE_VIEW = "stale-view"
     UNSAFE = "unsafe-round"
     STORE = "store"
     INTERNAL = "internal"

@@ -13,13 +13,15 @@ from federation import codecs, workloads
 from federation.ids import TaskDigest
 from federation.manifest import Manifest
 from federation.phases import phase_of
+from federation.shared_view import View
 from federation.signing import Identity
-from federation.workload import Phase, Vector, Weights, Workload
+from federation.workload import Phase, Vector, Weights, Workload, flatten
 from privacy.noise import RandomSource, os_source
 from server import memory as remembered
 from server.memory import Memory
 from server.settings import ServerFolder
 from server.store import ServerStore, open_store
+from server.trail import Trail
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +74,11 @@ class Model:
     round: int
     weights: Weights
     memory: Memory = field(default_factory=Memory, repr=False)
+
+
+def trail_of(model: Model) -> Trail:
+    """The view that nodes share of a model; of the first one it is the model itself."""
+    return model.memory.trail or Trail(View(flatten(model.weights, sorted(model.weights))))
 
 
 def to_bytes(model: Model) -> bytes:

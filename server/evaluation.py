@@ -4,7 +4,7 @@ from federation import wire
 from federation.errors import PacelineError, WireError
 from federation.link import Link, Reply
 from federation.messages import RefusalAnswer, ScoresAnswer
-from server import cohort
+from server import cohort, view
 from server.coordinator import Coordinator, Model, Run
 from server.questions import Question, pose
 from server.store import EvaluationRecord, PartyRound
@@ -31,8 +31,8 @@ def evaluate(coordinator: Coordinator, link: Link, run: Run, model: Model) -> No
         return
     _abandon_earlier(coordinator, run, model.round)
     posed = pose(coordinator, run, KIND, model, model.round)
-    replies = link.ask(dict.fromkeys(parties, posed.blob), run.manifest.round_deadline_s)
-    outcomes = [_record(coordinator, run, posed.question, reply, len(posed.blob)) for reply in replies]
+    replies = view.ask(coordinator, link, run, model, posed, parties)
+    outcomes = [_record(coordinator, run, posed.question, reply, bytes_down) for reply, bytes_down in replies]
     coordinator.store.close_attempt(run.digest, KIND, posed.question.attempt, outcomes)
 
 

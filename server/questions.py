@@ -8,8 +8,9 @@ import numpy as np
 
 from federation import wire
 from federation.messages import EvaluateRequest, InitialiseRequest, TrainRequest
+from federation.shared_view import is_shared
 from federation.workload import Vector, flatten, trained_names
-from server.coordinator import Coordinator, Model, Run, to_wire
+from server.coordinator import Coordinator, Model, Run, to_wire, trail_of
 
 Question = TrainRequest | EvaluateRequest | InitialiseRequest
 KINDS: dict[str, type[Question]] = {
@@ -61,6 +62,8 @@ def _new(
         "model": digest,
         **_fresh(coordinator, run),
     }
+    if model and is_shared(run.manifest.exchange):
+        fields["carries"] = "nothing"
     if kind == "train":
         fields["phase"] = run.phase(round_number).name
         if run.manifest.training.scaffold:
@@ -73,7 +76,11 @@ def _outgoing(run: Run, kind: str, model: Model | None, nonce: str) -> tuple[byt
 
     The codec's randomness is public: the first 64 bits of the nonce, as at the node.
     """
-    return to_wire(run, _travels(run, kind, model), int(nonce[:16], 16)) if model else (b"", NOTHING)
+    if model is None:
+        return b"", NOTHING
+    if is_shared(run.manifest.exchange):  # `server.view` adds what each party lacks
+        return b"", trail_of(model).view.digest
+    return to_wire(run, _travels(run, kind, model), int(nonce[:16], 16))
 
 
 def _travels(run: Run, kind: str, model: Model) -> Vector:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 from pyroaring import BitMap
 from sqlmodel import Session, col, delete, select
 
-from clients.store import activities, audit_log, identity_tables, imports, tables, variates
+from clients.store import activities, audit_log, identity_tables, imports, tables, variates, views
 from clients.store.database import Database, Layout
 from clients.store.moments import from_micros, now, to_micros
 from clients.store.records import (
@@ -137,6 +137,7 @@ class NodeStore:
             row.left_at = to_micros(at)
             tx.add(row)
             variates.forget_task(tx, digest)
+            views.forget(tx, digest)
             audit_log.append(tx, "left", {"task": digest}, to_micros(at))
 
     def accepted_task(self, digest: TaskDigest) -> AcceptedTask | None:
@@ -193,14 +194,15 @@ class NodeStore:
         with self.transaction() as tx:
             variates.forget_task(tx, task, but)
 
-    def forget_ended_variates(self) -> None:
-        """Forget the control variates of tasks that have ended."""
+    def forget_ended(self) -> None:
+        """Forget the control variates and the views of tasks that have ended."""
         now = to_micros(self.clock())
         with self.reading() as tx:
-            ended = variates.any_ended(tx, now)
+            ended = variates.any_ended(tx, now) or views.any_ended(tx, now)
         if ended:
             with self.transaction() as tx:
                 variates.forget_ended(tx, now)
+                views.forget_ended(tx, now)
 
     def activities(self, task: TaskDigest | None = None) -> tuple[Activity, ...]:
         """The record of processing activities, of one task or of all."""
@@ -277,5 +279,5 @@ def open_store(folder: Folder | Path, clock: Clock = now, busy_timeout_s: float 
         node.close()
         raise
     store = NodeStore(node, identities, clock)
-    store.forget_ended_variates()
+    store.forget_ended()
     return store

@@ -124,6 +124,15 @@ class VariateRow(NodeTable, table=True):
     expires_at: int
 
 
+class ViewRow(NodeTable, table=True):
+    """The model of a task as it came last, all weights in float32, from which differences go on."""
+
+    __tablename__ = "view"
+    task: str = Field(primary_key=True)
+    vector: bytes
+    expires_at: int
+
+
 class AcceptedRow(NodeTable, table=True):
     """A task that this node's owner accepted, as signed by the others."""
 

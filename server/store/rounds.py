@@ -16,7 +16,8 @@ from server.store.records import Attempt, PartyRound, RoundRecord, RoundRow, Sto
 from server.store.tables import AttemptTable, MemoryTable, ModelTable, PartyRoundTable, RoundTable, TaskTable
 
 OPEN, FAILED, COMMITTED = "open", "failed", "committed"
-ANSWERED = "answered"
+ANSWERED, REFUSED = "answered", "refused"
+ABOUT_MODELS = ("train", "evaluate")
 
 
 class Rounds(Parties):
@@ -164,6 +165,17 @@ class Rounds(Parties):
         query = select(PartyRoundTable).where(PartyRoundTable.task == task).order_by(col(PartyRoundTable.id))
         with self.reading() as session:
             return [PartyRound(**row.model_dump(exclude={"task", "id"})) for row in session.exec(query)]
+
+    def last_heard(self, task: TaskDigest, since_round: int) -> dict[PartyId, PartyRound]:
+        """Each party's latest answer or refusal about a model, among those of round `since_round` and later."""
+        about = (PartyRoundTable.task == task, PartyRoundTable.round >= since_round)
+        spoke = (col(PartyRoundTable.kind).in_(ABOUT_MODELS), col(PartyRoundTable.outcome).in_((ANSWERED, REFUSED)))
+        latest = select(func.max(col(PartyRoundTable.id))).where(*about, *spoke).group_by(PartyRoundTable.party)
+        query = select(PartyRoundTable).where(col(PartyRoundTable.id).in_(latest))
+        with self.reading() as session:
+            return {
+                PartyId(row.party): PartyRound(**row.model_dump(exclude={"task", "id"})) for row in session.exec(query)
+            }
 
     def refusals(self, task: TaskDigest) -> list[PartyRound]:
         """Those of `party_rounds` in which the party did not contribute."""

@@ -1,0 +1,74 @@
+"""The view moves alike on both sides, and catches up with the model it follows."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from federation import shared_view
+from federation.errors import WireError
+from federation.shared_view import View, difference, join, moved, split
+from federation.terms import ExchangeTerms
+
+TERMS = ExchangeTerms(down="ecq", down_bits=2.0, min_parties=1)
+
+
+def gaussian(size: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+
+
+def test_the_name_of_a_view_is_the_digest_of_its_little_endian_floats() -> None:
+    vector = gaussian(10, 1)
+    assert View(vector).digest == hashlib.sha256(b"".join(value.tobytes() for value in vector)).hexdigest()
+
+
+def test_what_one_difference_leaves_out_is_in_the_next() -> None:
+    model, view = gaussian(5000, 1), View(gaussian(5000, 2))
+    errors = [np.linalg.norm(model - view.vector)]
+    for _ in range(6):
+        view = moved(view, difference(view, model, TERMS), TERMS)
+        errors.append(np.linalg.norm(model - view.vector))
+    assert all(after < 0.5 * before for before, after in zip(errors, errors[1:], strict=False))
+
+
+def test_both_sides_make_the_same_view_of_the_same_bytes() -> None:
+    before = View(gaussian(3000, 1))
+    coded = difference(before, gaussian(3000, 2), TERMS)
+    assert moved(before, coded, TERMS).digest == moved(View(before.vector.copy()), coded, TERMS).digest
+
+
+def test_a_model_that_diverged_is_not_sent() -> None:
+    huge = np.full(300, np.finfo(np.float32).max, np.float32)
+    with pytest.raises(WireError, match="diverged"):
+        difference(View(-huge), huge, TERMS)
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=5))
+def test_differences_come_apart_as_they_were_joined(parts: list[bytes]) -> None:
+    assert split(join(parts), len(parts)) == tuple(parts)
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=4), st.data())
+def test_a_payload_that_was_cut_extended_or_counted_wrongly_is_refused(parts: list[bytes], data: st.DataObject) -> None:
+    whole = join(parts)
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    for payload, count in ((cut, len(parts)), (whole + b"\0", len(parts)), (whole, len(parts) - 1)):
+        with pytest.raises(WireError, match="do not end where the last"):
+            split(payload, count)
+
+
+def test_lengths_that_promise_more_than_there_is_take_no_memory() -> None:
+    with pytest.raises(WireError):
+        split(b"\xff" * 8, 1)
+
+
+def test_a_step_out_of_the_range_of_float32_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = np.full(300, 3e38, np.float32)
+    coded = difference(View(np.zeros(300, np.float32)), np.full(300, 2.0**100, np.float32), TERMS)
+    with pytest.raises(WireError):
+        for _ in range(2):
+            largest = moved(View(largest), coded, TERMS).vector * np.float32(1)
+            monkeypatch.setattr(shared_view, "_seed", lambda _: 0)
+            coded = difference(View(-largest / 2), largest / 2, TERMS)
