@@ -90,8 +90,8 @@ def unmask(
 
 def _require_parts(self_seeds: Mapping[int, bytes], dropped: Mapping[int, bytes], publics: Mapping[int, bytes]) -> None:
     """Everybody is in the sum or has dropped, nobody both, and the seeds are those of the published keys."""
-    both, neither = self_seeds.keys() & dropped.keys(), publics.keys() - self_seeds.keys() - dropped.keys()
-    if both or neither or len(self_seeds) + len(dropped) != len(publics) or not self_seeds:
+    missing = publics.keys() - self_seeds.keys() - dropped.keys()
+    if missing or len(self_seeds) + len(dropped) != len(publics) or not self_seeds:
         raise SecaggError(
             f"found seeds of {sorted(self_seeds)} in the sum and {sorted(dropped)} dropped; expected each of "
             f"{sorted(publics)} once, and somebody in the sum. Ask again for what is missing."

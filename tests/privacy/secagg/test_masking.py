@@ -272,7 +272,15 @@ def test_a_missing_context_is_refused(context):
 
 @pytest.mark.parametrize(
     ("alive", "gone"),
-    [((1, 2), ()), ((1, 2, 3), (3,)), ((), (1, 2, 3)), ((1, 2, 3, 4), ()), ((1, 2), (3, 4)), ((1, 2, 4), (3,))],
+    [
+        ((1, 2), ()),
+        ((1, 2, 3), (3,)),
+        ((), (1, 2, 3)),
+        ((1, 2, 3, 4), ()),
+        ((1, 2), (3, 4)),
+        ((1, 2), (4,)),
+        ((1, 2, 4), (3,)),
+    ],
 )
 def test_everybody_is_in_the_sum_or_dropped_and_nobody_both(alive, gone):
     parties = party_secrets(4)

@@ -46,6 +46,12 @@ def test_keys_differ_between_contexts_and_uses(seeds):
     assert len(set(keys)) == 6
 
 
+def test_a_key_that_served_as_self_seed_gives_no_key_of_a_pair(seeds):
+    # The labels keep uses apart even where one secret goes into both.
+    common = agree(seeds[0], public_key(seeds[1]))
+    assert self_key(common, b"c") not in {derive(common, 16, b"paceline/secagg/pair/1", b"c"), common[:16]}
+
+
 def test_many_keys_at_once_are_those_of_each_pair(seeds):
     first, *others = seeds
     peers = [public_key(seed) for seed in others]

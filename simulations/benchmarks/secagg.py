@@ -1,0 +1,257 @@
+"""Secure aggregation: time of a party and of the coordinator, bytes, beside the functions of Flower's SecAgg+.
+
+Run: ``OMP_NUM_THREADS=1 python -m simulations.benchmarks.secagg`` (four minutes, nearly all of them Flower's). Every
+sum is compared with that of the vectors in clear. Writes ``docs/benchmarks/secagg.json`` and ``.md``.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from privacy.noise import os_source
+from privacy.secagg import sealing, shamir
+from privacy.secagg.checks import KEY_BYTES, Lanes
+from privacy.secagg.masking import mask, unmask
+from privacy.secagg.secrets import Secrets, public_key
+from simulations.benchmarks.record import commit, machine
+from simulations.benchmarks.secagg_flower import BITS, Flower, seconds
+
+COMMAND = "OMP_NUM_THREADS=1 python -m simulations.benchmarks.secagg"
+SIZES = ((16, 84_000), (10, 1_000_000), (50, 1_000_000), (100, 1_000_000), (10, 10_000_000))
+WIDTHS = (16, 20)
+PARTY_TARGET_MS, COORDINATOR_TARGET_MS, EXPANSION_TARGET = {50: 50}, {50: 80}, 1.02
+MOST_FLOWER_MASKS = 1000
+CONTEXT = b"benchmark"
+SOURCE = os_source()
+Table = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Everybody's secrets, and shares of both seeds of each: (owner, self or mask) -> sender -> share."""
+
+    secrets: Mapping[int, Secrets]
+    publics: Mapping[int, bytes]
+    shares: Mapping[tuple[int, int], Mapping[int, bytes]]
+    threshold: int
+
+
+def main(out: Path) -> None:
+    """Measure everything and write the documents."""
+    measured: dict[str, list[dict[str, Any]]] = {"party": [], "coordinator": [], "bytes": []}
+    for parties, values in SIZES:
+        for rows in (*(ours(parties, values, bits) for bits in WIDTHS), flowers(parties, values)):
+            for part, lines in rows.items():
+                measured[part] += lines
+    about = {"command": COMMAND, "machine": machine(), "commit": commit()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "secagg.json").write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
+    (out / "secagg.md").write_text(page(about, measured), encoding="utf-8")
+
+
+def threshold_of(parties: int) -> int:
+    """How many shares give a secret back.
+
+    >>> [threshold_of(parties) for parties in (10, 50, 100)]
+    [7, 34, 67]
+    """
+    return 2 * parties // 3 + 1
+
+
+def losses(parties: int) -> list[int]:
+    """How many drop: nobody, one, and as many as may."""
+    return sorted({0, 1, parties - threshold_of(parties)})
+
+
+def ours(parties: int, values: int, bits: int) -> dict[str, list[dict[str, Any]]]:
+    """Times and bytes of our own functions; a sum that is not exact is an error."""
+    of = {"parties": parties, "values": values, "system": f"ours, {bits} bits"}
+    held = _round(parties)
+    clear = _vectors(values, bits)
+    mine: list[float] = []
+    coordinator = []
+    for dropped in losses(parties):
+        alive = range(1, parties - dropped + 1)
+        total, spent = _masked_sum(held, clear, alive, bits)
+        mine += spent
+        coordinator.append(of | _coordinator(held, total, alive, bits))
+        if (total != _sum_in_clear(clear, alive, bits)).any():
+            raise AssertionError(f"the sum of {len(alive)} of {parties} parties is wrong")
+    there = seconds(lambda: _share(held), 3)
+    back = seconds(lambda: _open(held), 3)
+    party = of | _party(there, back, None, float(np.median(mine)), PARTY_TARGET_MS.get(parties))
+    lane_bytes = -(-values * bits // 8)
+    sent = lane_bytes + len(_share(held)[0]) * (parties - 1) + 2 * KEY_BYTES + parties * shamir.SHARE_BYTES
+    return {"party": [party], "coordinator": coordinator, "bytes": [of | _bytes(lane_bytes, sent, EXPANSION_TARGET)]}
+
+
+def flowers(parties: int, values: int) -> dict[str, list[dict[str, Any]]]:
+    """The same of Flower's functions; those that take most of a minute are run once."""
+    of = {"parties": parties, "values": values, "system": "Flower SecAgg+"}
+    flower = Flower(parties, values, threshold_of(parties))
+    there, back = seconds(flower.share, 1), seconds(flower.open, 3)
+    party = of | _party(there, back, seconds(flower.quantise, 3), seconds(flower.mask, 3), None)
+    join = seconds(flower.join, 1)
+    coordinator = []
+    for dropped in losses(parties):
+        masks = parties - dropped + dropped * (parties - 1)
+        if masks <= MOST_FLOWER_MASKS:
+            spent = seconds(lambda dropped=dropped: flower.unmask(dropped), 1)  # type: ignore[misc]
+            coordinator.append(of | _unmasking(dropped, masks, join, spent, None))
+    sent = of | _bytes(-(-values * BITS // 8), flower.sent_bytes(), None)
+    return {"party": [party], "coordinator": coordinator, "bytes": [sent]}
+
+
+def _round(parties: int) -> Round:
+    everybody = range(1, parties + 1)
+    secrets = {point: Secrets.fresh(SOURCE) for point in everybody}
+    threshold = threshold_of(parties)
+    shares = {
+        (point, kind): shamir.split(seed, threshold, everybody, SOURCE)
+        for point, own in secrets.items()
+        for kind, seed in enumerate((own.self_seed, own.mask_seed))
+    }
+    return Round(secrets, {point: public_key(own.mask_seed) for point, own in secrets.items()}, shares, threshold)
+
+
+def _share(held: Round) -> list[bytes]:
+    """Fresh secrets, their shares, and a sealed message to each peer."""
+    own, key = Secrets.fresh(SOURCE), SOURCE.read(KEY_BYTES)
+    seeds, keys = (
+        shamir.split(seed, held.threshold, list(held.publics), SOURCE) for seed in (own.self_seed, own.mask_seed)
+    )
+    return [
+        sealing.seal(key, public, CONTEXT, seeds[point] + keys[point])
+        for point, public in held.publics.items()
+        if point != 1
+    ]
+
+
+def _open(held: Round) -> None:
+    """What the peers sealed for this party."""
+    key, theirs = SOURCE.read(KEY_BYTES), SOURCE.read(KEY_BYTES)
+    data = sealing.seal(theirs, public_key(key), CONTEXT, bytes(2 * shamir.SHARE_BYTES))
+    sender = public_key(theirs)
+    for _ in range(len(held.publics) - 1):
+        sealing.unseal(key, sender, CONTEXT, data)
+
+
+def _vectors(values: int, bits: int) -> Lanes:
+    drawn = np.random.default_rng(1).integers(0, 2**bits, (2, values))
+    return drawn.astype(np.uint16) if bits <= 16 else drawn.astype(np.uint32)
+
+
+def _masked_sum(held: Round, clear: Lanes, alive: Sequence[int], bits: int) -> tuple[Lanes, list[float]]:
+    """What the coordinator holds, and the seconds of each party's mask; odd points send one vector, even the other."""
+    total, spent = np.zeros_like(clear[0]), []
+    for point in alive:
+        lanes = clear[point % 2].copy()
+        own = held.secrets[point]
+        spent.append(seconds(lambda: mask(lanes, bits, own, point, held.publics, CONTEXT), 1))  # noqa: B023
+        total += lanes
+    return total, spent
+
+
+def _sum_in_clear(clear: Lanes, alive: Sequence[int], bits: int) -> Lanes:
+    odd = (len(alive) + 1) // 2
+    total: Lanes = (clear[1] * clear.dtype.type(odd) + clear[0] * clear.dtype.type(len(alive) - odd)) & (2**bits - 1)
+    return total
+
+
+def _coordinator(held: Round, total: Lanes, alive: Sequence[int], bits: int) -> dict[str, Any]:
+    """Restore a secret of each party from the shares of all who are alive, and take the masks off."""
+    gone = [point for point in held.secrets if point not in alive]
+
+    def join(points: Sequence[int], kind: int) -> dict[int, bytes]:
+        return {
+            point: shamir.join({sender: held.shares[point, kind][sender] for sender in alive}, held.threshold)
+            for point in points
+        }
+
+    joined = seconds(lambda: (join(alive, 0), join(gone, 1)), 3)
+    seeds, lost = join(alive, 0), join(gone, 1)
+    copies = [total.copy(), total.copy(), total]
+    spent = seconds(lambda: unmask(copies.pop(), bits, seeds, lost, held.publics, CONTEXT), 3)
+    masks = len(alive) * (1 + len(gone))
+    return _unmasking(len(gone), masks, joined, spent, None if gone else COORDINATOR_TARGET_MS.get(len(alive)))
+
+
+def _party(there: float, back: float, quantised: float | None, masked: float, target_ms: int | None) -> dict[str, Any]:
+    return {
+        "make and seal shares, ms": _ms(there),
+        "open shares, ms": _ms(back),
+        "quantise, ms": None if quantised is None else _ms(quantised),
+        "mask, ms": _ms(masked),
+        "target": target_ms,
+    }
+
+
+def _unmasking(dropped: int, masks: int, joined: float, spent: float, target_ms: int | None) -> dict[str, Any]:
+    return {
+        "dropped": dropped,
+        "masks": masks,
+        "join shares, ms": _ms(joined),
+        "unmask, ms": _ms(spent),
+        "both, ms": _ms(joined + spent),
+        "target": target_ms,
+    }
+
+
+def _bytes(lane_bytes: int, sent: int, target: float | None) -> dict[str, Any]:
+    return {"bytes of lanes": lane_bytes, "bytes sent": sent, "ratio": round(sent / lane_bytes, 4), "target": target}
+
+
+def _ms(spent: float) -> float:
+    return round(spent * 1e3, 1)
+
+
+def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
+    """The Markdown document."""
+    return f"""# Secure aggregation
+
+`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+
+One thread; seconds of the processor, medians. Flower is version 1.41, its functions called in the same process and in
+the order of its modifier and workflow; messages and serialisation are left out on both sides:
+`create_shares`, `combine_shares`, `encrypt`, `decrypt`, `generate_shared_key`, `quantize`, `dequantize`,
+`pseudo_rand_gen`, `parameters_addition`, `parameters_subtraction`, `parameters_mod`. Its masks come from a generator
+with a seed of 32 bits, ours from AES-128.
+
+## A party
+
+Ours rounds to lanes in the codec, whose time is in [exchange](exchange.md).
+
+{_table(measured["party"])}
+
+## The coordinator
+
+Masked vectors are added up as they arrive, which is not counted. All sums were compared with those in clear: exact.
+Each party that drops costs one mask for every survivor (Flower: for every other party), with a key agreement each, so
+that the time grows with their product: "masks" is how many are taken off. Our shares of all survivors are checked
+against one another, Flower's are not. With more than {MOST_FLOWER_MASKS:,} masks Flower was not run.
+
+{_table(measured["coordinator"])}
+
+## Bytes that a party sends
+
+The lanes, two public keys, a sealed message to each peer and a share of each party; headers and signatures of
+messages come on top.
+
+{_table(measured["bytes"])}
+"""
+
+
+def _table(rows: Table) -> str:
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"))
