@@ -1,10 +1,13 @@
 """Answers as they were sent, with the record of what was processed to make them."""
 
 from pyroaring import BitMap
+from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, func, select
 
 from clients.store import audit_log, consent_log
+from clients.store.database import Transaction
 from clients.store.moments import from_micros, to_micros
+from clients.store.prepared import prepared
 from clients.store.records import Activity, Answered, PersonActivity
 from clients.store.tables import ActivityRow, AnswerRow
 from federation.consent import PERMITTING, Purpose
@@ -12,34 +15,52 @@ from federation.errors import Refusal, Refused
 from federation.ids import PersonNumber, TaskDigest
 
 KEPT_ANSWERS = 2
+_SAME_KIND = (col(AnswerRow.task) == bindparam("of_task"), col(AnswerRow.kind) == bindparam("of_kind"))
+_SAME = (*_SAME_KIND, col(AnswerRow.attempt) == bindparam("of_attempt"))
+FIND = prepared(select(AnswerRow.blob, AnswerRow.at).where(*_SAME))
+IS_THERE = prepared(select(AnswerRow.attempt).where(*_SAME))
+WRITE = prepared(insert(AnswerRow))
+# Attempts only grow, so nobody asks for old bytes again, and a model is large.
+DROP_OLD = prepared(
+    update(AnswerRow)
+    .where(*_SAME_KIND, col(AnswerRow.attempt) <= bindparam("newest"), col(AnswerRow.blob).is_not(None))
+    .values(blob=None)
+)
+NEXT_ACTIVITY = prepared(select(func.coalesce(func.max(ActivityRow.number), 0) + 1))
+WRITE_ACTIVITY = prepared(insert(ActivityRow))
+PEOPLE_OF = prepared(
+    select(ActivityRow.people).where(
+        col(ActivityRow.task) == bindparam("of_task"),
+        col(ActivityRow.attempt) == bindparam("of_attempt"),
+        col(ActivityRow.kind) == bindparam("of_kind"),
+    )
+)
 
 
-def stored_answer(tx: Session, task: TaskDigest, attempt: int, kind: str) -> bytes | None:
+def stored_answer(tx: Transaction, task: TaskDigest, attempt: int, kind: str) -> bytes | None:
     """The bytes that were sent, None where nothing was; `Refused` where they were dropped since."""
-    row = tx.get(AnswerRow, (task, kind, attempt))
-    if row is None:
-        return None
-    if row.blob is None:
+    blob, at = tx.first(FIND, of_task=task, of_kind=kind, of_attempt=attempt) or (None, None)
+    if blob is None and at is not None:
         raise Refused(
             Refusal.ATTEMPT_LOST,
-            f"attempt {attempt} of task {task[:12]} was answered on {from_micros(row.at):%Y-%m-%d} and later attempts "
+            f"attempt {attempt} of task {task[:12]} was answered on {from_micros(at):%Y-%m-%d} and later attempts "
             "since; its bytes are not kept. Ask for a new attempt.",
         )
-    return row.blob
+    return blob
 
 
-def record(tx: Session, answered: Answered) -> None:
+def record(tx: Transaction, answered: Answered) -> None:
     """Write answer, activity and audit entry; `Refused` where this attempt was answered already."""
-    if tx.get(AnswerRow, (answered.task, answered.kind, answered.attempt)) is not None:
+    key = {"of_task": answered.task, "of_kind": answered.kind}
+    if tx.first(IS_THERE, **key, of_attempt=answered.attempt):
         raise Refused(
             Refusal.ATTEMPT_LOST, f"attempt {answered.attempt} of task {answered.task[:12]} was answered already."
         )
     at = to_micros(answered.at)
-    tx.add(AnswerRow(task=answered.task, kind=answered.kind, attempt=answered.attempt, blob=answered.blob, at=at))
-    tx.flush()
+    tx.rows(WRITE, task=answered.task, kind=answered.kind, attempt=answered.attempt, blob=answered.blob, at=at)
     if answered.people is not None:
-        _add_activity(tx, answered, at)
-    _drop_old(tx, answered)
+        _add_activity(tx, answered, answered.people, at)
+    tx.rows(DROP_OLD, **key, newest=answered.attempt - KEPT_ANSWERS)
     said = {name: getattr(answered, name) for name in ("task", "round_number", "attempt", "kind", "snapshot")}
     audit_log.append(tx, "answered", said, at)
 
@@ -52,11 +73,10 @@ def all_of(tx: Session, task: TaskDigest | None = None) -> tuple[Activity, ...]:
     return tuple(_activity(row) for row in tx.exec(query))
 
 
-def people_of(tx: Session, task: TaskDigest, attempt: int, kind: str) -> BitMap:
+def people_of(tx: Transaction, task: TaskDigest, attempt: int, kind: str) -> BitMap:
     """Whose rows an attempt's answer may have been made from; nobody where there is none."""
-    same = (ActivityRow.task == task, ActivityRow.attempt == attempt, ActivityRow.kind == kind)
-    found = tx.exec(select(ActivityRow.people).where(*same)).first()
-    return BitMap() if found is None else BitMap.deserialize(found)
+    found = tx.first(PEOPLE_OF, of_task=task, of_attempt=attempt, of_kind=kind)
+    return BitMap.deserialize(found[0]) if found else BitMap()
 
 
 def of_person(tx: Session, person: PersonNumber) -> tuple[PersonActivity, ...]:
@@ -75,38 +95,21 @@ def of_person(tx: Session, person: PersonNumber) -> tuple[PersonActivity, ...]:
     return tuple(found)
 
 
-def _add_activity(tx: Session, answered: Answered, at: int) -> None:
-    people = answered.people or BitMap()
-    number = int(tx.exec(select(func.coalesce(func.max(ActivityRow.number), 0))).one()) + 1
-    tx.add(
-        ActivityRow(
-            number=number,
-            task=answered.task,
-            round=answered.round_number,
-            attempt=answered.attempt,
-            kind=answered.kind,
-            purpose=answered.purpose,
-            snapshot=answered.snapshot,
-            consent_sequence=consent_log.last(tx)[0],
-            people=people.serialize(),
-            at=at,
-        )
+def _add_activity(tx: Transaction, answered: Answered, people: BitMap, at: int) -> None:
+    ((number,),) = tx.rows(NEXT_ACTIVITY)
+    tx.rows(
+        WRITE_ACTIVITY,
+        number=number,
+        task=answered.task,
+        round=answered.round_number,
+        attempt=answered.attempt,
+        kind=answered.kind,
+        purpose=answered.purpose.value,
+        snapshot=answered.snapshot,
+        consent_sequence=consent_log.last(tx)[0],
+        people=people.serialize(),
+        at=at,
     )
-    tx.flush()
-
-
-def _drop_old(tx: Session, answered: Answered) -> None:
-    """Attempts only grow, so nobody asks for old bytes again, and a model is large."""
-    old = select(AnswerRow).where(
-        AnswerRow.task == answered.task,
-        AnswerRow.kind == answered.kind,
-        AnswerRow.attempt <= answered.attempt - KEPT_ANSWERS,
-        col(AnswerRow.blob).is_not(None),
-    )
-    for row in tx.exec(old):
-        row.blob = None
-        tx.add(row)
-    tx.flush()
 
 
 def _activity(row: ActivityRow) -> Activity:

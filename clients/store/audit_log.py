@@ -3,23 +3,27 @@
 from collections.abc import Iterator
 
 import rfc8785
+from sqlalchemy import insert
 from sqlmodel import Session, col, func, select
 
+from clients.store.database import Transaction
 from clients.store.moments import from_micros
+from clients.store.prepared import prepared
 from clients.store.records import AuditEntry
 from clients.store.tables import AuditRow
 from federation.audit import leaf_hash
 from federation.errors import StoreError
 
 Body = dict[str, str | int | float | bool | None]
+NEXT = prepared(select(func.coalesce(func.max(AuditRow.number), 0) + 1))
+WRITE = prepared(insert(AuditRow))
 
 
-def append(tx: Session, kind: str, body: Body, at: int) -> None:
+def append(tx: Transaction, kind: str, body: Body, at: int) -> None:
     """Write one entry after the last one."""
-    number = tx.exec(select(func.coalesce(func.max(AuditRow.number), 0))).one() + 1
+    ((number,),) = tx.rows(NEXT)
     text = rfc8785.dumps(body).decode()
-    tx.add(AuditRow(number=number, at=at, kind=kind, body=text, leaf=_leaf(number, at, kind, text).hex()))
-    tx.flush()
+    tx.rows(WRITE, number=number, at=at, kind=kind, body=text, leaf=_leaf(number, at, kind, text).hex())
 
 
 def entries(tx: Session) -> Iterator[AuditEntry]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 from sqlalchemy import select as columns_of
 from sqlmodel import Session, col, func, select
 
 from clients.store.chain import link_hash, require_link
+from clients.store.database import Transaction
 from clients.store.moments import FOREVER, from_micros
+from clients.store.prepared import prepared
 from clients.store.records import ConsentEvent
 from clients.store.tables import ConsentRow
 from federation.consent import Purpose
@@ -34,16 +36,21 @@ CONTENT = (
     "counts_until",
     "evidence",
 )
+LAST = prepared(select(ConsentRow.sequence, ConsentRow.hash).order_by(col(ConsentRow.sequence).desc()).limit(1))
+HASH = prepared(select(ConsentRow.hash).where(col(ConsentRow.sequence) == bindparam("sequence")))
+WINDOWS = prepared(
+    columns_of(*(ConsentRow.__table__.c[name] for name in WINDOW))
+    .where(col(ConsentRow.sequence) > bindparam("sequence"))
+    .order_by(col(ConsentRow.sequence))
+)
 
 
-def last(tx: Session) -> tuple[int, str]:
+def last(tx: Transaction) -> tuple[int, str]:
     """Sequence and hash of the last event; 0 and genesis for an empty log."""
-    newest = select(ConsentRow.sequence, ConsentRow.hash).order_by(col(ConsentRow.sequence).desc()).limit(1)
-    row = tx.exec(newest).first()
-    return (row[0], row[1]) if row else (0, GENESIS)
+    return tx.first(LAST) or (0, GENESIS)
 
 
-def append(tx: Session, statements: Sequence[dict[str, Any]]) -> None:
+def append(tx: Transaction, statements: Sequence[dict[str, Any]]) -> None:
     """Write events (all of `CONTENT` but ``sequence``) after the last one, in order."""
     sequence, previous = last(tx)
     rows = []
@@ -56,17 +63,15 @@ def append(tx: Session, statements: Sequence[dict[str, Any]]) -> None:
         tx.connection().execute(insert(ConsentRow), rows)
 
 
-def windows_after(tx: Session, sequence: int) -> Sequence[Window]:
+def windows_after(tx: Transaction, sequence: int) -> Sequence[Window]:
     """Every event after `sequence`, in order, as far as it decides who is eligible."""
-    # Plain columns, no row objects: this is the way of every snapshot after a restart.
-    columns = ConsentRow.__table__.c
-    query = columns_of(*(columns[name] for name in WINDOW)).where(columns.sequence > sequence)
-    return [(*row,) for row in tx.connection().execute(query.order_by(columns.sequence))]
+    return tx.rows(WINDOWS, sequence=sequence)
 
 
-def hash_of(tx: Session, sequence: int) -> str | None:
+def hash_of(tx: Transaction, sequence: int) -> str | None:
     """Hash of event `sequence`, genesis for 0, None where there is no such event."""
-    return GENESIS if sequence == 0 else tx.exec(select(ConsentRow.hash).where(ConsentRow.sequence == sequence)).first()
+    found = (GENESIS,) if sequence == 0 else tx.first(HASH, sequence=sequence)
+    return str(found[0]) if found else None
 
 
 def events(tx: Session, person: PersonNumber | None = None) -> Iterator[ConsentEvent]:

@@ -13,16 +13,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, MetaData, event
+from sqlalchemy import Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, create_engine
 
+from clients.store.prepared import Prepared, Value
 from federation.errors import StoreError
 
-Transaction = Session
-"""What is read and written in one transaction; made by a `Database` only."""
+
+class Transaction(Session):
+    """What is read and written in one transaction; made by a `Database` only.
+
+    Prepared statements go straight to the driver, ten times faster than the rest of what a `Session` can do; both
+    see one another's rows, and none of it is written before the other.
+    """
+
+    def __init__(self, engine: Engine, raw: sqlite3.Connection) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self._raw = raw
+
+    def rows(self, statement: Prepared, **values: Value) -> list[Any]:
+        """What a prepared statement finds, as tuples; nothing for one that writes."""
+        self.flush()
+        return self._raw.execute(statement.text, {**statement.constants, **values}).fetchall()
+
+    def first(self, statement: Prepared, **values: Value) -> Any | None:
+        """The first row, a tuple, or None."""
+        found = self.rows(statement, **values)
+        return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ class Database:
     def __init__(self, path: Path, layout: Layout, busy_timeout_s: float) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._session: Session | None = None
+        self._session: Transaction | None = None
         with translated(path):
             if not path.exists():
                 _create(path, layout)
@@ -58,22 +79,19 @@ class Database:
                 self._raw.close()
                 raise
         self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
-        # The driver is in autocommit mode, so that nothing but this line decides how a transaction begins.
-        event.listen(self._engine, "begin", lambda on: on.exec_driver_sql(on.get_execution_options()["begin"]))
-        self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._reading = self._engine.execution_options(begin="BEGIN")
+        self._engine.connect().close()  # SQLAlchemy's first look at a database ends with a rollback: not inside of ours
         self._undone = 0
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> Iterator[Transaction]:
         """Everything inside is written at its end, or nothing is. Inside another one it joins that one."""
-        with self._begun(self._writing) as session:
+        with self._begun("BEGIN IMMEDIATE") as session:
             yield session
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self) -> Iterator[Transaction]:
         """One consistent view of the file; waits for nobody."""
-        with self._begun(self._reading) as session:
+        with self._begun("BEGIN") as session:
             yield session
 
     @property
@@ -99,19 +117,22 @@ class Database:
             self._raw.close()
 
     @contextmanager
-    def _begun(self, engine: Engine) -> Iterator[Session]:
+    def _begun(self, how: str) -> Iterator[Transaction]:
         with self._lock, translated(self.path):
             if self._session is not None:
                 yield self._session
                 return
-            with Session(engine, expire_on_commit=False) as session:
-                session.connection()  # begins now: what is read from here on cannot be overtaken
+            # The driver is in autocommit mode, so that nothing but this line decides how a transaction begins.
+            self._raw.execute(how)
+            with Transaction(self._engine, self._raw) as session:
                 self._session = session
                 try:
                     yield session
                     session.commit()
+                    self._raw.commit()
                 except BaseException:
                     self._undone += 1
+                    self._raw.rollback()
                     raise
                 finally:
                     self._session = None

@@ -12,15 +12,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyroaring import BitMap
-from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, func, insert
+from sqlalchemy import select as columns_of
+from sqlmodel import col, select
 
 from clients.store.chain import Body, link_hash, require_link
+from clients.store.database import Transaction
+from clients.store.prepared import prepared
 from clients.store.tables import LedgerRow, SecretRow
 from federation.ids import GENESIS, LedgerHead, TaskDigest
 
 LOG = "ledger"
+COLUMNS = tuple(LedgerRow.__table__.c.keys())
 TERMS = ("task", "attempt", "step", "sampling_rate", "noise_multiplier")
+_SAME = (col(LedgerRow.task) == bindparam("task"), col(LedgerRow.step) == bindparam("step"))
+LAST = prepared(select(LedgerRow.number, LedgerRow.hash).order_by(col(LedgerRow.number).desc()).limit(1))
+HASH = prepared(select(LedgerRow.hash).where(col(LedgerRow.number) == bindparam("number")))
+HOLDS = prepared(select(LedgerRow.number).where(col(LedgerRow.hash) == bindparam("head")))
+ATTEMPTS = prepared(select(LedgerRow.attempt).where(*_SAME))
+RESERVED = prepared(select(LedgerRow.number).where(*_SAME, col(LedgerRow.attempt) == bindparam("attempt")))
+CHARGES = prepared(select(func.count()).select_from(LedgerRow).where(*_SAME))
+AFTER = prepared(
+    columns_of(*LedgerRow.__table__.c)
+    .where(col(LedgerRow.number) > bindparam("number"))
+    .order_by(col(LedgerRow.number))
+)
+WRITE = prepared(insert(LedgerRow))
+KEY = prepared(select(SecretRow.key).where(col(SecretRow.name) == "snapshots"))
 
 
 @dataclass(frozen=True)
@@ -53,59 +71,53 @@ class Entry:
     charge: Reserved | Carried
 
 
-def last(tx: Session) -> tuple[int, LedgerHead]:
+def last(tx: Transaction) -> tuple[int, LedgerHead]:
     """Number and hash of the last row; 0 and genesis for an empty ledger."""
-    row = tx.exec(select(LedgerRow.number, LedgerRow.hash).order_by(col(LedgerRow.number).desc()).limit(1)).first()
-    return (row[0], LedgerHead(row[1])) if row else (0, GENESIS)
+    return tx.first(LAST) or (0, GENESIS)
 
 
-def hash_of(tx: Session, number: int) -> LedgerHead | None:
+def hash_of(tx: Transaction, number: int) -> LedgerHead | None:
     """Hash of row `number`, genesis for 0, None where there is no such row."""
-    if number == 0:
-        return GENESIS
-    found = tx.exec(select(LedgerRow.hash).where(LedgerRow.number == number)).first()
-    return LedgerHead(found) if found else None
+    found = (GENESIS,) if number == 0 else tx.first(HASH, number=number)
+    return LedgerHead(found[0]) if found else None
 
 
-def holds(tx: Session, head: LedgerHead) -> bool:
+def holds(tx: Transaction, head: LedgerHead) -> bool:
     """Whether `head` is genesis or the hash of one of our rows."""
-    return head == GENESIS or tx.exec(select(LedgerRow.number).where(LedgerRow.hash == head)).first() is not None
+    return head == GENESIS or tx.first(HOLDS, head=head) is not None
 
 
-def reserved(tx: Session, task: TaskDigest, attempt: int, step: str) -> bool:
+def reserved(tx: Transaction, task: TaskDigest, attempt: int, step: str) -> bool:
     """Whether this attempt at this step was charged already."""
-    same = select(LedgerRow.number).where(LedgerRow.task == task, LedgerRow.attempt == attempt, LedgerRow.step == step)
-    return tx.exec(same).first() is not None
+    return tx.first(RESERVED, task=task, attempt=attempt, step=step) is not None
 
 
-def attempts_of(tx: Session, task: TaskDigest, step: str) -> frozenset[int]:
+def attempts_of(tx: Transaction, task: TaskDigest, step: str) -> frozenset[int]:
     """Every attempt of a task that was charged at this step."""
-    found = tx.exec(select(LedgerRow.attempt).where(LedgerRow.task == task, LedgerRow.step == step))
-    return frozenset(attempt for attempt in found if attempt is not None)
+    return frozenset(attempt for (attempt,) in tx.rows(ATTEMPTS, task=task, step=step))
 
 
-def charges_of(tx: Session, task: TaskDigest, step: str) -> int:
+def charges_of(tx: Transaction, task: TaskDigest, step: str) -> int:
     """How many attempts of a task were charged at this step."""
-    same = (LedgerRow.task == task, LedgerRow.step == step)
-    return tx.exec(select(func.count()).select_from(LedgerRow).where(*same)).one()
+    ((count,),) = tx.rows(CHARGES, task=task, step=step)
+    return int(count)
 
 
-def append(tx: Session, charge: Reserved | Carried, at: int) -> Entry:
+def append(tx: Transaction, charge: Reserved | Carried, at: int) -> Entry:
     """Write one row after the last one."""
     number, previous = last(tx)
     row = _row(charge, number + 1, previous, at)
-    row.hash = link_hash(LOG, previous, _body(row, _key(tx)))
-    tx.add(row)
-    tx.flush()
+    row.hash = link_hash(LOG, previous, _body(row, key(tx)))
+    tx.rows(WRITE, **row.model_dump())
     return Entry(row.number, LedgerHead(row.hash), at, charge)
 
 
-def entries_after(tx: Session, number: int, head: LedgerHead) -> Iterator[Entry]:
+def entries_after(tx: Transaction, number: int, head: LedgerHead) -> Iterator[Entry]:
     """Rows after `number`, whose hash is `head`, each checked against its content and the row before."""
-    previous, key = head, _key(tx)
-    rows = tx.exec(select(LedgerRow).where(LedgerRow.number > number).order_by(col(LedgerRow.number)))
-    for place, row in enumerate(rows, start=number + 1):
-        require_link(LOG, place, row, previous, link_hash(LOG, previous, _body(row, key)))
+    previous, secret = head, key(tx)
+    for place, found in enumerate(tx.rows(AFTER, number=number), start=number + 1):
+        row = LedgerRow(**dict(zip(COLUMNS, found, strict=True)))
+        require_link(LOG, place, row, previous, link_hash(LOG, previous, _body(row, secret)))
         previous = LedgerHead(row.hash)
         yield Entry(row.number, previous, row.at, _charge(row))
 
@@ -120,13 +132,15 @@ def _row(charge: Reserved | Carried, number: int, previous: LedgerHead, at: int)
     return LedgerRow(**content, number=number, people=people, at=at, previous_hash=previous, hash="")
 
 
-def _body(row: LedgerRow, key: bytes) -> Body:
+def _body(row: LedgerRow, secret: bytes) -> Body:
     body: Body = {name: getattr(row, name) for name in ("number", "entry", "curve", "at", *TERMS)}
-    return body | {"people_hmac": hmac.new(key, b"ledger" + row.people, hashlib.sha256).hexdigest()}
+    return body | {"people_hmac": hmac.new(secret, b"ledger" + row.people, hashlib.sha256).hexdigest()}
 
 
-def _key(tx: Session) -> bytes:
-    return bytes.fromhex(tx.get_one(SecretRow, "snapshots").key)
+def key(tx: Transaction) -> bytes:
+    """The key of commitments to snapshots and to who was charged, 32 bytes."""
+    ((text,),) = tx.rows(KEY)
+    return bytes.fromhex(text)
 
 
 def _charge(row: LedgerRow) -> Reserved | Carried:

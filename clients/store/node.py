@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from pyroaring import BitMap
-from sqlmodel import Session, col, delete, select
+from sqlalchemy import bindparam
+from sqlmodel import col, delete, select
 
-from clients.store import activities, audit_log, identity_tables, imports, tables, variates, views
-from clients.store.database import Database, Layout
+from clients.store import activities, audit_log, identity_tables, imports, ledger, tables, variates, views
+from clients.store.database import Database, Layout, Transaction
 from clients.store.moments import from_micros, now, to_micros
+from clients.store.prepared import prepared
 from clients.store.records import (
     AcceptedTask,
     Activity,
@@ -44,6 +46,12 @@ IDENTITIES = Layout(
     erases=True,
 )
 BUSY_TIMEOUT_S = 5.0
+ACCEPTED = prepared(
+    select(tables.AcceptedRow.signed_json, tables.AcceptedRow.accepted_at).where(
+        col(tables.AcceptedRow.digest) == bindparam("digest"), col(tables.AcceptedRow.left_at).is_(None)
+    )
+)
+SETTING = prepared(select(tables.SettingRow.value).where(col(tables.SettingRow.name) == bindparam("name")))
 NONCE_KEPT = timedelta(days=1)
 Clock = Callable[[], datetime]
 
@@ -51,7 +59,7 @@ Clock = Callable[[], datetime]
 class Followed(Protocol):
     """An index that is rebuilt from a log at any time."""
 
-    def follow(self, tx: Session) -> None:
+    def follow(self, tx: Transaction) -> None:
         """Catch up with the log; start again if it is not the one that was followed so far."""
 
 
@@ -92,11 +100,11 @@ class NodeStore:
         self._node.close()
         self.identities.close()
 
-    def transaction(self) -> AbstractContextManager[Session]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """Write to node.sqlite: all of it or nothing; inside another transaction it joins that one."""
         return self._node.transaction()
 
-    def reading(self) -> AbstractContextManager[Session]:
+    def reading(self) -> AbstractContextManager[Transaction]:
         """Read node.sqlite at one moment."""
         return self._node.reading()
 
@@ -105,7 +113,7 @@ class NodeStore:
         if self._node.in_transaction:
             raise StoreError(f"{what} must be on disk before it returns; call it outside of a transaction.")
 
-    def followed(self, kind: Callable[[], Index], tx: Session) -> Index:
+    def followed(self, kind: Callable[[], Index], tx: Transaction) -> Index:
         """This store's one instance of an index over a log, such as who has spent what, caught up with the log."""
         with self._lock:
             index, seen = self._indexes.setdefault(kind, (kind(), None))
@@ -119,7 +127,7 @@ class NodeStore:
     def snapshot_key(self) -> bytes:
         """The key of commitments to snapshots, 32 bytes."""
         with self.reading() as tx:
-            return bytes.fromhex(tx.get_one(tables.SecretRow, "snapshots").key)
+            return ledger.key(tx)
 
     def accept_task(self, signed_manifest_json: str, digest: TaskDigest, at: datetime) -> None:
         """Remember that the owner accepted exactly this digest; accepted again after leaving, it holds again."""
@@ -142,8 +150,9 @@ class NodeStore:
 
     def accepted_task(self, digest: TaskDigest) -> AcceptedTask | None:
         """The task with this digest, if its acceptance holds."""
-        found = [task for task in self.accepted_tasks() if task.digest == digest and task.left_at is None]
-        return found[0] if found else None
+        with self.reading() as tx:
+            found = tx.first(ACCEPTED, digest=digest)
+        return AcceptedTask(digest, found[0], from_micros(found[1]), None) if found else None
 
     def accepted_tasks(self) -> tuple[AcceptedTask, ...]:
         """Every task that was ever accepted, in order."""
@@ -222,8 +231,7 @@ class NodeStore:
     def paused(self) -> bool:
         """Whether the owner vetoes everything at present."""
         with self.reading() as tx:
-            row = tx.get(tables.SettingRow, "paused")
-        return row is not None and row.value == "yes"
+            return tx.first(SETTING, name="paused") == ("yes",)
 
     def set_paused(self, paused: bool) -> None:
         """Veto everything from the next message on, or stop doing so."""

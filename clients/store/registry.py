@@ -11,12 +11,16 @@ from pyroaring import BitMap
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, func, select
 
+from clients.store.database import Transaction
 from clients.store.identity_tables import EvidenceRow, IdentityRow, IdentitySecretRow, RememberedRow
+from clients.store.prepared import prepared
 from clients.store.tables import PersonRow, SettingRow
 from federation.ids import PersonNumber
 
 PORTION = 10_000
 Value = TypeVar("Value", int, str)
+HIGHEST = prepared(select(func.coalesce(func.max(PersonRow.number), -1)))
+FORGOTTEN = prepared(select(PersonRow.number).where(col(PersonRow.forgotten_at).is_not(None)))
 
 
 def numbers(tx: Session) -> BitMap:
@@ -34,15 +38,15 @@ def known(tx: Session, people: Collection[int]) -> BitMap:
     return found
 
 
-def highest(tx: Session) -> int:
+def highest(tx: Transaction) -> int:
     """The largest number ever given in node.sqlite, -1 where none was."""
-    return int(tx.exec(select(func.coalesce(func.max(PersonRow.number), -1))).one())
+    ((number,),) = tx.rows(HIGHEST)
+    return int(number)
 
 
-def forgotten(tx: Session) -> BitMap:
+def forgotten(tx: Transaction) -> BitMap:
     """Everybody who was erased (node.sqlite)."""
-    found = tx.connection().execute(select(PersonRow.number).where(col(PersonRow.forgotten_at).is_not(None)))
-    return BitMap(found.scalars().all())
+    return BitMap(number for (number,) in tx.rows(FORGOTTEN))
 
 
 def person(tx: Session, number: int) -> PersonRow | None:
