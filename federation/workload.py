@@ -101,7 +101,7 @@ def unflatten(vector: npt.NDArray[np.floating], like: Weights, names: Sequence[s
     result, start = dict(like), 0
     for name in names:
         end = start + like[name].numel()
-        part = torch.from_numpy(np.ascontiguousarray(vector[start:end], dtype=np.float32))
+        part = torch.from_numpy(np.require(vector[start:end], np.float32, ["C", "W"]))  # copies bytes of a message
         result[name] = part.reshape(like[name].shape).to(like[name].device)
         start = end
     return result

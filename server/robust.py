@@ -90,7 +90,8 @@ def _inflation(name: str, bits: float, size: int) -> float:
 
 def length(vector: Vector) -> float:
     """The L2 norm: block after block in float32, or in float64 where that overflows or vanishes."""
-    squares = sum(float(part @ part) for part in _blocks(vector))
+    with np.errstate(over="ignore"):
+        squares = sum(float(part @ part) for part in _blocks(vector))
     if 1e-20 < squares < math.inf:
         return math.sqrt(squares)
     return math.sqrt(sum(float(np.square(part, dtype=np.float64).sum()) for part in _blocks(vector)))

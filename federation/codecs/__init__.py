@@ -20,7 +20,7 @@ class Codec:
     """How vectors travel.
 
     `encode(vector, shared_seed)`: float32 (size,), finite, else `WireError`; `shared_seed` ≥ 0 is public randomness
-    that both sides know. `decode(data, size, shared_seed)`: a new finite float32 (size,), else `WireError`.
+    that both sides know. `decode(data, size, shared_seed)`: finite float32 (size,) to read only, else `WireError`.
     `unbiased`: the mean of the decoded vector over the seeds is the vector. `linear`: coded vectors may be summed
     before decoding (needed under secure aggregation). `max_bytes(size)`: no encoding is longer.
     """

@@ -14,9 +14,9 @@ def encode(vector: Vector, _shared_seed: int) -> bytes:
 
 
 def decode(data: bytes, size: int, _shared_seed: int) -> Vector:
-    """The vector, bit by bit."""
+    """The vector, bit by bit: a view of `data`, which must not change."""
     require_length(data, max_bytes(size), size)
-    vector = np.frombuffer(data, "<f4").astype(np.float32)
+    vector = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
     require_finite(vector)
     return vector
 

