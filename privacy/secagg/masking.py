@@ -4,6 +4,7 @@ Each party adds its own mask and one per pair: the lower point adds, the higher 
 own masks of those who answered off again, and the masks of pairs with those who dropped.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, Final
@@ -55,6 +56,7 @@ def mask(
         raise SecaggError(f"the key at our point {point} is not ours; expected our own. Take no part in this round.")
     if lanes.max() >> bits:
         raise SecaggError(f"found a lane beyond {bits} bits; expected numbers modulo 2^{bits}. Reduce them first.")
+    context = _bound_to(publics, context)
     keys: list[Signed] = [(self_key(own.self_seed, context), np.add)]
     peers = [peer for peer in publics if peer != point]
     common = pair_keys(own.mask_seed, [publics[peer] for peer in peers], context)
@@ -80,6 +82,7 @@ def unmask(
     require_publics(publics)
     require_context(context)
     _require_parts(self_seeds, dropped, publics)
+    context = _bound_to(publics, context)
     keys: list[Signed] = [(self_key(seed, context), np.subtract) for seed in self_seeds.values()]
     for gone, seed in dropped.items():
         common = pair_keys(seed, [publics[point] for point in self_seeds], context)
@@ -104,6 +107,12 @@ def _require_parts(self_seeds: Mapping[int, bytes], dropped: Mapping[int, bytes]
             f"the mask seeds of points {wrong} do not fit their public keys: wrong shares were sent. "
             "Nothing was unmasked; give the round up, and look at who sent what."
         )
+
+
+def _bound_to(publics: Mapping[int, bytes], context: bytes) -> bytes:
+    """The context, with everybody's point and key: two lists of parties have no mask in common."""
+    listed = b"".join(point.to_bytes(2, "little") + publics[point] for point in sorted(publics))
+    return hashlib.sha256(listed).digest() + context
 
 
 def _apply(lanes: Lanes, bits: int, keys: Sequence[Signed]) -> None:

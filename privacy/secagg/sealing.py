@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from privacy.errors import SecaggError
-from privacy.secagg.checks import require_context
+from privacy.secagg.checks import require_context, require_other
 from privacy.secagg.secrets import agree, derive, public_key
 
 OVERHEAD_BYTES: Final = 16
@@ -28,7 +28,9 @@ def seal(private: bytes, peer_public: bytes, context: bytes, plaintext: bytes) -
     require_context(context)
     if not isinstance(plaintext, bytes) or not plaintext:
         raise SecaggError("found nothing to seal; expected at least one byte.")
-    return _cipher(private, peer_public, context, (public_key(private), peer_public)).encrypt(_NONCE, plaintext, None)
+    own = public_key(private)
+    require_other(own, peer_public)
+    return _cipher(private, peer_public, context, (own, peer_public)).encrypt(_NONCE, plaintext, None)
 
 
 def unseal(private: bytes, peer_public: bytes, context: bytes, data: bytes) -> bytes:
@@ -36,9 +38,10 @@ def unseal(private: bytes, peer_public: bytes, context: bytes, data: bytes) -> b
     require_context(context)
     if not isinstance(data, bytes) or len(data) <= OVERHEAD_BYTES:
         raise SecaggError(f"found no sealed message; expected more than {OVERHEAD_BYTES} bytes. Leave its sender out.")
-    cipher = _cipher(private, peer_public, context, (peer_public, public_key(private)))
+    own = public_key(private)
+    require_other(own, peer_public)
     try:
-        return cipher.decrypt(_NONCE, data, None)
+        return _cipher(private, peer_public, context, (peer_public, own)).decrypt(_NONCE, data, None)
     except InvalidTag as error:
         raise SecaggError(
             f"these {len(data)} bytes were not sealed for us by this peer in this round; they were changed, or mixed "

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from privacy.errors import SecaggError
 from privacy.noise import RandomSource
-from privacy.secagg.checks import KEY_BYTES, draw, require_bytes, require_context
+from privacy.secagg.checks import KEY_BYTES, draw, require_bytes, require_context, require_other
 
 MASK_KEY_BYTES: Final = 16
 _PAIR: Final = b"paceline/secagg/pair/1"
@@ -61,7 +61,11 @@ def pair_keys(seed: bytes, peer_publics: Sequence[bytes], context: bytes) -> lis
     """`pair_key` with each of several peers; twice as fast, because our public key is computed once."""
     require_context(context)
     own = public_key(seed)
-    return [derive(agree(seed, peer), MASK_KEY_BYTES, _PAIR, context, *sorted((own, peer))) for peer in peer_publics]
+    keys = []
+    for peer in peer_publics:
+        require_other(own, peer)
+        keys.append(derive(agree(seed, peer), MASK_KEY_BYTES, _PAIR, context, *sorted((own, peer))))
+    return keys
 
 
 def self_key(seed: bytes, context: bytes) -> bytes:

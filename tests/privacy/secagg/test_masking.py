@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -32,6 +33,17 @@ def party_secrets(count):
 
 def keys_of(parties):
     return {point: public_key(own.mask_seed) for point, own in parties.items()}
+
+
+def bound_to(publics, context=CONTEXT):
+    """What keys are derived from: the digest of the list of parties, then the context."""
+    listed = b"".join(point.to_bytes(2, "little") + publics[point] for point in sorted(publics))
+    return hashlib.sha256(listed).digest() + context
+
+
+def stream(key, size_bytes):
+    """AES-128 in counter mode from block 2, as a textbook has it: block 1 belongs to GCM's tag."""
+    return Cipher(algorithms.AES(key), modes.CTR((2).to_bytes(16, "big"))).encryptor().update(bytes(size_bytes))
 
 
 def vectors(count, size, bits, seed=1):
@@ -116,13 +128,11 @@ def test_masks_are_those_of_the_plain_formula(bits):
     publics, kind = keys_of(parties), width(bits)
 
     def plain(key):
-        counter = (2).to_bytes(16, "big")  # block 1 is that of GCM's tag
-        stream = Cipher(algorithms.AES(key), modes.CTR(counter)).encryptor().update(bytes(size * kind.itemsize))
-        return np.frombuffer(stream, kind.newbyteorder("<"))
+        return np.frombuffer(stream(key, size * kind.itemsize), kind.newbyteorder("<"))
 
-    expected = plain(self_key(parties[2].self_seed, CONTEXT)).astype(kind)
+    expected = plain(self_key(parties[2].self_seed, bound_to(publics))).astype(kind)
     for peer in (1, 3, 4):
-        pad = plain(pair_key(parties[2].mask_seed, publics[peer], CONTEXT))
+        pad = plain(pair_key(parties[2].mask_seed, publics[peer], bound_to(publics)))
         expected = expected + pad if peer > 2 else expected - pad
     found = mask(np.zeros(size, kind), bits, parties[2], 2, publics, CONTEXT).lanes
     np.testing.assert_array_equal(found, expected & kind.type(2**bits - 1))
@@ -159,15 +169,27 @@ def test_one_context_twice_gives_one_mask_so_that_contexts_must_differ():
     assert (first - other != values[1] - values[2]).mean() > 0.9
 
 
+def test_two_lists_of_parties_have_no_mask_in_common():
+    # Else a coordinator that asks twice, with one of its own parties exchanged, would see the difference of two vectors.
+    parties, size = party_secrets(4), 1000
+    publics = keys_of(parties)
+    first, second = (
+        mask(np.zeros(size, np.uint16), 16, parties[1], 1, {point: publics[point] for point in points}, CONTEXT).lanes
+        for points in ((1, 2, 3), (1, 2, 4))
+    )
+    known = [stream(pair_key(parties[1].mask_seed, publics[point], CONTEXT), 2 * size) for point in (3, 4)]
+    left = [masked - np.frombuffer(pad, "<u2") for masked, pad in zip((first, second), known, strict=True)]
+    assert (left[0] != left[1]).mean() > 0.9
+
+
 def test_without_the_own_mask_the_masks_of_pairs_alone_would_not_protect_a_late_party():
     # Bonawitz et al. 2017, §4.0.3: a vector that arrives after its sender was declared dropped stays hidden.
     parties, values = party_secrets(3), vectors(1, 1000, 16)
     publics = keys_of(parties)
     late = mask(values[1].copy(), 16, parties[1], 1, publics, CONTEXT).lanes.copy()
     for peer in (2, 3):
-        key = pair_key(parties[1].mask_seed, publics[peer], CONTEXT)
-        counter = Cipher(algorithms.AES(key), modes.CTR((2).to_bytes(16, "big"))).encryptor()
-        late -= np.frombuffer(counter.update(bytes(2000)), "<u2")
+        key = pair_key(parties[1].mask_seed, publics[peer], bound_to(publics))
+        late -= np.frombuffer(stream(key, 2000), "<u2")
     assert (late != values[1]).mean() > 0.9
 
 

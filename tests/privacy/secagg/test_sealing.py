@@ -84,6 +84,21 @@ def test_no_message_is_sealed_without_a_context(context):
         unseal(RECEIVER, public_key(SENDER), context, sealed())
 
 
+def test_our_own_key_in_place_of_a_peers_is_refused():
+    # Else our shares for this peer could be handed back to us as those of the peer.
+    with pytest.raises(SecaggError, match="public key of a peer is our own"):
+        seal(SENDER, public_key(SENDER), CONTEXT, SHARES)
+    with pytest.raises(SecaggError, match="public key of a peer is our own"):
+        unseal(SENDER, public_key(SENDER), CONTEXT, sealed())
+
+
+def test_our_own_key_in_another_spelling_gives_no_message_back():
+    own = public_key(SENDER)
+    spelled = own[:31] + bytes([own[31] | 128])  # X25519 ignores the highest bit
+    with pytest.raises(SecaggError, match="not sealed for us"):
+        unseal(SENDER, spelled, CONTEXT, seal(SENDER, spelled, CONTEXT, SHARES))
+
+
 def test_a_key_of_low_order_is_refused():
     with pytest.raises(SecaggError, match="small subgroup"):
         seal(SENDER, bytes(32), CONTEXT, SHARES)

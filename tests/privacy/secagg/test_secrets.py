@@ -52,6 +52,11 @@ def test_a_key_that_served_as_self_seed_gives_no_key_of_a_pair(seeds):
     assert self_key(common, b"c") not in {derive(common, 16, b"paceline/secagg/pair/1", b"c"), common[:16]}
 
 
+def test_our_own_key_is_no_peers(seeds):
+    with pytest.raises(SecaggError, match="public key of a peer is our own"):
+        pair_key(seeds[0], public_key(seeds[0]), b"c")
+
+
 def test_many_keys_at_once_are_those_of_each_pair(seeds):
     first, *others = seeds
     peers = [public_key(seed) for seed in others]
