@@ -49,9 +49,9 @@ def shape(size: int, bits: float) -> Shape:
 
 
 def forward(vector: Vector, layout: Shape, shared_seed: int) -> Vector:
-    """The rotated vector, padded and `Shape.block` times as long as it was: float32 (padded size,)."""
+    """The rotated vector, padded and `Shape.block` times as long as it was: (padded size,), float32 or float64."""
     first, second = _signs(layout, shared_seed)
-    padded = np.zeros(layout.size, np.float32)
+    padded = np.zeros(layout.size, vector.dtype)
     np.multiply(vector, first[: len(vector)], out=padded[: len(vector)])
     return _contiguous(_strided(padded, layout) * second, layout)
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from federation import audit, enrolment, signing, wire
-from federation.codecs import BUDGETED, CODECS, Codec
+from federation.codecs import BUDGETED, CODECS, Codec, lane
 from federation.errors import EnrolmentError, SignatureError
 from federation.manifest import parse
 from federation.messages import Answer, Request
@@ -26,6 +26,7 @@ from simulations.specimens import NOW, RUNNERS, identity
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
 MAX_PAYLOAD_BYTES = 4096
 CODEC_SIZES = (1, 700)
+LANES, LANE_BITS = 333, (7, 20)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Target:
 
 def targets() -> tuple[Target, ...]:
     """All targets, in a fixed order."""
-    return (*_messages(), *_documents(), *_codecs(), _token(), _token_body(), _join(), _proof(), _release())
+    return (*_messages(), *_documents(), *_codecs(), *_lanes(), _token(), _token_body(), _join(), _proof(), _release())
 
 
 def _messages() -> tuple[Target, ...]:
@@ -102,6 +103,15 @@ def _codecs() -> tuple[Target, ...]:
         for codec in (*CODECS.values(), *(make(0.25) for make in BUDGETED.values()))
         for size in CODEC_SIZES
         for seed in (codec.encode(draw.normal(size=size).astype(np.float32), 5),)
+    )
+
+
+def _lanes() -> tuple[Target, ...]:
+    draw = np.random.default_rng(4)
+    return tuple(
+        Target(f"lanes of {bits} bits", (seed,), partial(_bytes, (seed,)), partial(_unpack, bits), False)
+        for bits in LANE_BITS
+        for seed in (lane.pack(draw.integers(0, 2**bits, LANES).astype(lane.width(bits)), bits),)
     )
 
 
@@ -217,6 +227,10 @@ def _read_checkpoint(data: bytes) -> bytes:
     checkpoint = audit.parse_checkpoint(data)
     audit.verify_checkpoint(checkpoint, PARTY.public_key)
     return checkpoint.model_dump_json().encode()
+
+
+def _unpack(bits: int, data: bytes) -> bytes:
+    return lane.pack(lane.unpack(data, LANES, bits), bits)
 
 
 def _decode(codec: Codec, size: int, data: bytes) -> bytes:
