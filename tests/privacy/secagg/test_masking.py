@@ -170,7 +170,7 @@ def test_one_context_twice_gives_one_mask_so_that_contexts_must_differ():
 
 
 def test_two_lists_of_parties_have_no_mask_in_common():
-    # Else a coordinator that asks twice, with one of its own parties exchanged, would see the difference of two vectors.
+    # Else a coordinator that asks twice, with a party of its own exchanged, would see the difference of two vectors.
     parties, size = party_secrets(4), 1000
     publics = keys_of(parties)
     first, second = (
