@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from privacy.charges import check_levels
 from privacy.errors import BoundError, TermsError
 from privacy.noise import RandomSource, words
 from privacy.person_level import check_clip, check_updates, clipped
@@ -23,7 +24,6 @@ Rows = npt.NDArray[np.float64]
 Spread = Callable[[Rows], Rows]
 """A rotation of each row, (people, parameters) to (people, coordinates): norms stay as they are."""
 
-HIGHEST_LEVELS: Final = 2**20
 MOST_DRAWS: Final = 64
 _SEAL: Final = object()
 _BLOCK_VALUES: Final = 2**19
@@ -107,7 +107,7 @@ def steps_per_clip(levels: int, coordinates: int) -> float:
     >>> round(steps_per_clip(1000, 4096), 1)
     999.0
     """
-    _check_levels(levels)
+    check_levels(levels)
     needed = fewest_levels(coordinates)
     if levels < needed:
         raise TermsError(
@@ -181,14 +181,6 @@ def _draw(values: Rows, source: RandomSource) -> Integers:
 
 
 def _squared(rows: Integers) -> Integers:
-    """Squared L2 norms, exact: a coordinate is at most `HIGHEST_LEVELS` + 1, a norm at most twice as long."""
+    """Squared L2 norms, exact: a rounded norm is at most that of the values plus the root of the coordinates."""
     squared: Integers = np.einsum("ij,ij->i", rows, rows)
     return squared
-
-
-def _check_levels(levels: int) -> None:
-    if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= HIGHEST_LEVELS:
-        raise TermsError(
-            f"found levels = {levels!r}; expected a whole number from 1 to {HIGHEST_LEVELS:,}. Write the largest L2 "
-            "norm that one person's whole numbers may have, such as 1024."
-        )

@@ -99,7 +99,7 @@ def add_noise(bounded: "Bounded", noise_multiplier: float, source: RandomSource)
 
 def _check(noise_multiplier: Any) -> None:
     """Raise `TermsError` unless σ is what an accountant takes."""
-    from privacy.accounting import SampledGaussian
+    from privacy.charges import SampledGaussian
 
     if noise_multiplier is None:
         raise TermsError("found no noise multiplier; expected the task's σ.")

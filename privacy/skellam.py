@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from privacy.charges import SampledSkellam
 from privacy.errors import BoundError, PrivacyError, TermsError
 from privacy.fixed_point import BoundedIntegers, Integers
 from privacy.noise import RandomSource, words
@@ -63,14 +64,12 @@ def add_share(bounded: BoundedIntegers, noise_multiplier: float, sharers: int, s
     `sharers` is the least number of honest parties whose shares the sum is sure to hold, not how many take part: with
     more of them there is more noise, with fewer the promise would not hold.
     """
-    from privacy.accounting import SampledGaussian
-
     if not isinstance(bounded, BoundedIntegers):
         raise BoundError(
             f"found {type(bounded).__name__}; only BoundedIntegers can be noised, because the noise is measured by "
             "their levels. Pass the updates through privacy.fixed_point.bound_integers() first."
         )
-    SampledGaussian(1.0, noise_multiplier)  # refuses what is no σ
+    SampledSkellam(1.0, noise_multiplier, bounded.levels)  # refuses what is no σ
     if isinstance(sharers, bool) or not isinstance(sharers, int) or not 1 <= sharers <= MOST_SHARERS:
         raise TermsError(f"found {sharers!r} sharers of the noise; expected a whole number from 1 to {MOST_SHARERS}.")
     variance = (noise_multiplier * bounded.levels) ** 2 / sharers
