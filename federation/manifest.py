@@ -114,6 +114,11 @@ class Manifest(Part):
                 "scaffold releases a second vector of each party, its control variate, which neither the privacy terms "
                 'nor secure aggregation cover. Write scaffold = false, or unit = "none" and secure = false'
             )
+        if self.training.scaffold and self.exchange.down == "ecq":
+            raise ValueError(
+                "scaffold sends a control variate behind the model, but down = ecq sends differences of models alone. "
+                'Write scaffold = false, or down = "raw32"'
+            )
         if self.answer_after_s >= self.round_deadline_s:
             raise ValueError("answer_after_s must be below round_deadline_s")
         return self

@@ -86,12 +86,14 @@ class Exchange(Part):
 
     up: Literal["raw32", "raw16", "int8_block", "urq"] = "raw32"
     up_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
-    down: Literal["raw32", "raw16", "int8_block"] = "raw32"
+    down: Literal["raw32", "raw16", "int8_block", "ecq"] = "raw32"
+    down_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
     min_parties: Annotated[int, Field(ge=1, le=1000)] = 1
 
     @model_validator(mode="after")
-    def _budget_belongs_to_the_codec(self) -> Self:
+    def _budgets_belong_to_the_codecs(self) -> Self:
         require_budget("up", self.up, self.up_bits)
+        require_budget("down", self.down, self.down_bits)
         return self
 
 

@@ -40,6 +40,7 @@ class Weather:
     turn: int = field(default=0, init=False)
     charged: int = field(default=0, init=False)
     nodes_s: float = field(default=0.0, init=False)
+    _nonce: str = field(default="", init=False)
 
     def reachable(self) -> frozenset[PartyId]:
         """The parties that take part in this turn: `participation` of them, at least one, and the provider."""
@@ -56,8 +57,10 @@ class Weather:
         if not isinstance(question, TrainRequest):
             yield from self.inner.ask(requests, deadline_s)
             return
-        self.turn += 1
-        self.charged += self.run.workload.phase(question.phase).reads_people
+        if question.nonce != self._nonce:  # else some are asked again, who could not follow the shared view
+            self.turn += 1
+            self.charged += self.run.workload.phase(question.phase).reads_people
+            self._nonce = question.nonce
         fates = {party: self._fate(party, question.nonce) for party in requests}
         alive = {party: request for party, request in requests.items() if fates[party] != "crash"}
         replies = self.inner.ask(alive, deadline_s)
