@@ -14,7 +14,7 @@ from federation.codecs import lane
 from federation.errors import TermsError, WireError
 
 if TYPE_CHECKING:
-    from privacy.accounting import SampledGaussian
+    from privacy.accounting import Charge, SampledGaussian
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,39}$"
 HEX64 = r"^[0-9a-f]{64}$"
@@ -32,7 +32,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _require_epsilon(declared: float, cost: Callable[[], "SampledGaussian"], charges: int, delta: float) -> None:
+def _require_epsilon(declared: float, cost: Callable[[], "Charge"], charges: int, delta: float) -> None:
     """Raise `ValueError` unless `declared` is what the other terms cost a person, at most 5 % above."""
     from privacy import accounting
 
@@ -63,6 +63,10 @@ class PersonTerms(Part):
     `epsilon` is for `max_attempts` charges at `delta` under add/remove of one person, by RDP; it is recomputed.
     `max_attempts` counts all attempts of the task that read people's rows: one for each such round, plus spare ones
     for rounds that fail. A node counts them in its own ledger.
+
+    `noise`: every ``node`` adds all of it, or it is ``shared``: each adds a part, and only the sum under masks holds
+    enough. Shared noise is in whole numbers, of which a person's have an L2 norm of at most `levels`; it is sized for
+    sums in which `colluding` of the fewest parties side with the coordinator and tell it their part.
     """
 
     unit: Literal["person", "record"] = "person"
@@ -73,21 +77,43 @@ class PersonTerms(Part):
     max_attempts: Annotated[int, Field(ge=1, le=100_000)]
     delta: Annotated[float, Field(gt=0, lt=0.1)]
     epsilon: Annotated[float, Field(gt=0, le=100)]
+    noise: Literal["node", "shared"] = later("node")
+    levels: int = later(0, ge=0, le=2**20)
+    colluding: int = later(0, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _shared_noise_is_in_whole_numbers(self) -> Self:
+        shared = self.noise == "shared"
+        if shared and self.unit != "person":
+            raise ValueError('noise = "shared" protects people; write unit = "person", or noise = "node"')
+        if shared != bool(self.levels):
+            raise ValueError(
+                f'noise = "{self.noise}" with levels = {self.levels}: '
+                + ("write levels = 512 or more, the L2 norm of a person's whole numbers" if shared else "leave it out")
+            )
+        if self.colluding and not shared:
+            raise ValueError("colluding is about noise that parties share; leave it out where each node adds its own")
+        return self
 
     @model_validator(mode="after")
     def _epsilon_is_what_the_numbers_say(self) -> Self:
         _require_epsilon(self.epsilon, self.person_cost, self.max_attempts, self.delta)
         return self
 
-    def person_cost(self) -> "SampledGaussian":
-        """What one attempt costs a person, as a Poisson-sampled Gaussian (q, σ).
+    def mechanism(self) -> "Charge":
+        """What one attempt draws and adds, for one unit."""
+        from privacy.accounting import charge
+
+        return charge(self.sampling_rate, self.noise_multiplier, self.levels)
+
+    def person_cost(self) -> "Charge":
+        """What one attempt costs a person.
 
         For unit ``record`` it is the charge of a group of `rows_per_person` rows (`privacy.accounting.of_group`).
         """
-        from privacy.accounting import SampledGaussian, of_group
+        from privacy.accounting import of_group
 
-        cost = SampledGaussian(self.sampling_rate, self.noise_multiplier)
-        return cost if self.unit == "person" else of_group(cost, self.rows_per_person)
+        return self.mechanism() if self.unit == "person" else of_group(self.mechanism(), self.rows_per_person)
 
 
 class Unprotected(Part):

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privacy import skellam_rdp
-from privacy.charges import HIGHEST_LEVELS, HIGHEST_NOISE, Charge, SampledGaussian, SampledSkellam, between
+from privacy.charges import HIGHEST_LEVELS, HIGHEST_NOISE, Charge, SampledGaussian, SampledSkellam, between, charge
 from privacy.errors import TermsError
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Curve",
     "SampledGaussian",
     "SampledSkellam",
+    "charge",
     "epsilon",
     "epsilon_from_rdp",
     "epsilon_pld",
@@ -119,9 +120,7 @@ def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float, le
     unit = 10**NOISE_DIGITS
 
     def cost(noise_multiplier: float) -> Charge:
-        if levels == 0:
-            return SampledGaussian(sampling_rate, noise_multiplier)
-        return SampledSkellam(sampling_rate, noise_multiplier, levels)
+        return charge(sampling_rate, noise_multiplier, levels)
 
     def excess(noise_multiplier: float) -> float:
         return _epsilon(cost(noise_multiplier), steps, delta) - epsilon
@@ -176,9 +175,7 @@ def _about(epsilon: float, cost: Callable[[float], Charge], steps: int, delta: f
 
 
 def _without_sampling(cost: Charge) -> Charge:
-    if isinstance(cost, SampledGaussian):
-        return SampledGaussian(1.0, cost.noise_multiplier)
-    return SampledSkellam(1.0, cost.noise_multiplier, cost.levels)
+    return charge(1.0, cost.noise_multiplier, cost.levels if isinstance(cost, SampledSkellam) else 0)
 
 
 _epsilon = epsilon  # noise_for's first parameter bears the same name
@@ -193,8 +190,8 @@ def _tightened(binding: float, cost: Charge, steps: int, delta: float, neighbour
     from dp_accounting.privacy_accountant import NeighboringRelation
 
     accountant = PLDAccountant(NeighboringRelation[neighbours], value_discretization_interval=_PLD_INTERVAL)
-    charge = PoissonSampledDpEvent(cost.sampling_rate, GaussianDpEvent(cost.noise_multiplier))
-    accountant.compose(SelfComposedDpEvent(charge, steps))
+    event = PoissonSampledDpEvent(cost.sampling_rate, GaussianDpEvent(cost.noise_multiplier))
+    accountant.compose(SelfComposedDpEvent(event, steps))
     return min(binding, float(accountant.get_epsilon(delta)))
 
 

@@ -45,6 +45,13 @@ class SampledSkellam:
 Charge = SampledGaussian | SampledSkellam
 
 
+def charge(sampling_rate: float, noise_multiplier: float, levels: int = 0) -> Charge:
+    """A charge of Skellam noise at `levels`, or of Gaussian noise where they are 0: numbers have no levels then."""
+    if levels == 0:
+        return SampledGaussian(sampling_rate, noise_multiplier)
+    return SampledSkellam(sampling_rate, noise_multiplier, levels)
+
+
 def check_levels(levels: int) -> None:
     """Raise `TermsError` unless `levels` is a sensible bound of a vector of whole numbers."""
     if isinstance(levels, bool) or not isinstance(levels, int) or not 1 <= levels <= HIGHEST_LEVELS:
