@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import rfc8785
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, insert, update
 from sqlmodel import Session, col, select
 
 from federation import audit
 from server.store.database import Database
 from server.store.records import AuditEntry
 from server.store.tables import AuditTable, CounterTable
+
+TAKE = update(CounterTable).where(col(CounterTable.name) == bindparam("of_name")).values(value=CounterTable.value + 1)
+TAKEN = select(CounterTable.value).where(col(CounterTable.name) == bindparam("of_name"))
+WRITE = insert(AuditTable)
 
 
 class AuditLog(Database):
@@ -26,14 +30,14 @@ class AuditLog(Database):
         number, at = self.take_number(session, "audit"), self.clock()
         text = rfc8785.dumps({"at": at.isoformat(), "body": dict(body), "kind": kind, "number": number})
         leaf = audit.leaf_hash(text).hex()
-        session.add(AuditTable(number=number, at=at, kind=kind, body=text.decode(), leaf=leaf))
+        words = {"number": number, "at": at, "kind": kind, "body": text.decode(), "leaf": leaf}
+        session.connection().execute(WRITE, words)
         return number
 
     def take_number(self, session: Session, name: str) -> int:
         """The next number of the counter `name`, from 0; locked until the transaction ends."""
-        row = session.exec(select(CounterTable).where(CounterTable.name == name).with_for_update()).one()
-        row.value += 1
-        return row.value - 1
+        session.connection().execute(TAKE, {"of_name": name})
+        return int(session.connection().execute(TAKEN, {"of_name": name}).scalar_one()) - 1
 
     def audit_entries(self, first: int = 0, count: int = 1000) -> list[AuditEntry]:
         """Entries from number `first` on."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, delete, select
 
 from federation.errors import EnrolmentError
@@ -14,6 +15,12 @@ from federation.roles import Role
 from server.store.audit import AuditLog
 from server.store.records import Invited, Party
 from server.store.tables import CounterTable, HttpNonceTable, InvitationTable, LedgerHeadTable, PartyTable
+
+_IN = (col(PartyTable.revoked_at).is_(None), col(PartyTable.left_at).is_(None))
+ACTIVE = select(PartyTable.id, PartyTable.public_key).where(*_IN).order_by(col(PartyTable.id))
+HEADS = select(LedgerHeadTable.party, LedgerHeadTable.head)
+HEAD_MOVED = update(LedgerHeadTable).where(col(LedgerHeadTable.party) == bindparam("of_party"))
+FIRST_HEAD = insert(LedgerHeadTable)
 
 
 class InvitationRefused(EnrolmentError):
@@ -89,7 +96,8 @@ class Parties(AuditLog):
 
     def active_party_keys(self) -> dict[PartyId, bytes]:
         """Identity keys of the parties that may take part now (neither revoked nor left)."""
-        return {party.id: bytes.fromhex(party.public_key) for party in self.parties() if party.active}
+        with self.reading() as session:
+            return {PartyId(party): bytes.fromhex(key) for party, key in session.connection().execute(ACTIVE)}
 
     def revoke(self, party: str) -> None:
         """Shut a party out, from its next message on."""
@@ -107,17 +115,18 @@ class Parties(AuditLog):
     def save_head(self, party: PartyId, head: LedgerHead) -> None:
         """Remember the last head that `party` showed."""
         with self.transaction() as session:
-            session.merge(LedgerHeadTable(party=party, head=head))
+            self.save_heads(session, {party: head})
 
     def save_heads(self, session: Session, heads: Mapping[PartyId, LedgerHead]) -> None:
         """The same for several, within a transaction."""
         for party, head in heads.items():
-            session.merge(LedgerHeadTable(party=party, head=head))
+            if not session.connection().execute(HEAD_MOVED, {"of_party": party, "head": head}).rowcount:
+                session.connection().execute(FIRST_HEAD, {"party": party, "head": head})
 
     def heads(self) -> dict[PartyId, LedgerHead]:
         """The last head of each party's ledger that was seen."""
         with self.reading() as session:
-            return {PartyId(row.party): LedgerHead(row.head) for row in session.exec(select(LedgerHeadTable))}
+            return {PartyId(party): LedgerHead(head) for party, head in session.connection().execute(HEADS)}
 
     def spend_nonce(self, nonce: str, valid: timedelta) -> bool:
         """Whether `nonce` is new; it is kept until `valid` has passed, older ones are dropped."""
