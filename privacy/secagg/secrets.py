@@ -1,7 +1,7 @@
 """A party's secrets of one round, with the keys that follow from them (X25519, HKDF-SHA256)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 from cryptography.hazmat.primitives import hashes
@@ -25,8 +25,8 @@ class Secrets:
     nothing, and can be neither copied nor pickled.
     """
 
-    mask_seed: bytes = field(repr=False)
-    self_seed: bytes = field(repr=False)
+    mask_seed: bytes
+    self_seed: bytes
 
     def __post_init__(self) -> None:
         require_bytes("mask seed", self.mask_seed, KEY_BYTES)

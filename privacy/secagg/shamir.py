@@ -73,20 +73,18 @@ def _value(coefficients: Sequence[int], point: int) -> int:
     return value
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def _interpolation(points: tuple[int, ...], threshold: int) -> tuple[tuple[int, ...], ...]:
     """Weights of the first `threshold` values (Lagrange): a row for the value at 0, then one for each further point.
 
     One set of points serves all secrets of a round; the weights are public.
     """
-    known = points[:threshold]
+    known, targets = points[:threshold], (0, *points[threshold:])
     weights = [pow(prod(one - other for other in known if other != one), -1, PRIME) for one in known]
+    inverses = {away: pow(away, -1, PRIME) for away in {target - one for target in targets for one in known}}
     rows = []
-    for target in (0, *points[threshold:]):
+    for target in targets:
         away = prod(target - one for one in known) % PRIME
-        rows.append(
-            tuple(
-                away * weight * pow(target - one, -1, PRIME) % PRIME for one, weight in zip(known, weights, strict=True)
-            )
-        )
+        pairs = zip(known, weights, strict=True)
+        rows.append(tuple(away * weight % PRIME * inverses[target - one] % PRIME for one, weight in pairs))
     return tuple(rows)

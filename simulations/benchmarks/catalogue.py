@@ -5,7 +5,7 @@ CATALOGUE = {
     "person_level": "One private step against plain SGD on the same rows.",
     "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
     "exchange": "Codecs of updates: error against bits beside the theoretical limit, bias, speed.",
-    "secagg": "Secure aggregation: a party's and the coordinator's time beside Flower's SecAgg+; four minutes.",
+    "secagg": "Secure aggregation: a party's and the coordinator's time beside Flower's SecAgg+; two minutes.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
     "privacy_utility": "What privacy costs, by ε and by people, and what each remedy buys; seven minutes.",
