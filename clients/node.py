@@ -14,12 +14,12 @@ from clients.policy import Admission, Policy
 from clients.settings import NodeFolder, load
 from clients.store import NodeStore, open_store
 from federation.manifest import Manifest
-from federation.messages import EvaluateRequest, InitialiseRequest, TrainRequest
 from federation.signing import Identity
+from federation.wire import AnyRequest
 from federation.workload import Workload
 from privacy.noise import RandomSource, os_source
 
-Question = TrainRequest | EvaluateRequest | InitialiseRequest
+Question = AnyRequest
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,7 +7,7 @@ Bounded → Private → bytes. `verify` and `admit` are here, `eligible` to `noi
 
 from datetime import datetime, timedelta
 
-from clients import algorithm_provider, consent, scaffold, view
+from clients import algorithm_provider, consent, scaffold, secure, view
 from clients.node import Agreed, Node, Question, open_node
 from clients.policy import admit
 from clients.replies import common, record, refuse, refuse_unreadable
@@ -17,7 +17,16 @@ from federation import codecs, wire, workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, Refusal, Refused
 from federation.manifest import Manifest, parse
-from federation.messages import EvaluateRequest, InitialAnswer, InitialiseRequest, ModelRequest, TrainRequest
+from federation.messages import (
+    AgreeRequest,
+    EvaluateRequest,
+    InitialAnswer,
+    InitialiseRequest,
+    ModelRequest,
+    PrepareRequest,
+    TrainRequest,
+    UnmaskRequest,
+)
 from federation.phases import phase_of
 from federation.roles import Role, Step, training_step
 from federation.terms import PublishedScores
@@ -146,15 +155,29 @@ def _step(question: Question, role: Role) -> Step:
 def _take_step(node: Node, agreed: Agreed) -> bytes:
     """Do what was asked; the answer is on disk before it is returned."""
     question = agreed.question
-    if isinstance(question, InitialiseRequest):
-        return _initialise(node, agreed)
+    match question:
+        case InitialiseRequest():
+            return _initialise(node, agreed)
+        case PrepareRequest():
+            return secure.prepare(node, agreed, question)
+        case AgreeRequest():
+            return secure.agree(node, agreed, question)
+        case UnmaskRequest():
+            return secure.unmask(node, agreed, question)
+        case EvaluateRequest():
+            return evaluate(node, agreed, _received(node, agreed, question)[0])
+        case TrainRequest():
+            return _train(node, agreed, question)
+
+
+def _train(node: Node, agreed: Agreed, question: TrainRequest) -> bytes:
+    """Gates *eligible* to *record*, once everything that came with the question holds."""
     weights, variate = _received(node, agreed, question)
-    if isinstance(question, EvaluateRequest):
-        return evaluate(node, agreed, weights)
-    control = scaffold.recall(node, agreed, question, variate) if variate is not None else None
+    turn = secure.turn(node, agreed, question)
+    beside = turn if variate is None else scaffold.recall(node, agreed, question, variate)
     if training_step(node.pinned.role) is Step.TRAIN_ON_PUBLIC:
-        return train_on_public(node, agreed, question, weights, control)
-    return train_on_people(node, agreed, question, weights, control)
+        return train_on_public(node, agreed, question, weights, beside)
+    return train_on_people(node, agreed, question, weights, beside)
 
 
 def _received(node: Node, agreed: Agreed, question: ModelRequest) -> tuple[Weights, Vector | None]:

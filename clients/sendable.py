@@ -7,10 +7,12 @@ import torch
 
 from clients.policy import Unprotected
 from federation import codecs
+from federation.codecs import lane
 from federation.errors import BoundError
 from federation.terms import ExchangeTerms
 from federation.workload import Vector
 from privacy.noise import Private
+from privacy.secagg.masking import MaskedShare
 
 _SEAL = object()
 
@@ -27,7 +29,7 @@ class Public:
             raise BoundError("a Public update is made only by clients.sendable.public, which clips it.")
 
 
-Sendable = Private | Unprotected | Public
+Sendable = Private | Unprotected | Public | MaskedShare
 
 
 def public(update: torch.Tensor, weight: float, clip: float) -> Public:
@@ -42,6 +44,8 @@ def public(update: torch.Tensor, weight: float, clip: float) -> Public:
 
 def encode(sendable: Sendable, terms: ExchangeTerms, nonce: str) -> bytes:
     """The bytes of a value that may leave, in the task's codec, whose randomness is public, drawn from the question."""
+    if isinstance(sendable, MaskedShare):
+        return lane.pack(sendable.lanes, sendable.bits)
     return codecs.find(terms.up, terms.up_bits).encode(sendable.vector, shared_seed(nonce))
 
 

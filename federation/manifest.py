@@ -4,6 +4,7 @@ A manifest is made of public constants. One whose numbers contradict one another
 """
 
 import hashlib
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, Self
 import rfc8785
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
+from federation import quorum
 from federation.consent import Purpose
 from federation.errors import ManifestError
 from federation.ids import Fingerprint, PartyId, TaskDigest
@@ -27,6 +29,9 @@ from federation.terms import (
     TrainingTerms,
     Unprotected,
 )
+
+NOISE_REACH = 6.0
+"""Lanes hold noise of so many standard deviations: what is beyond, once in 500 million, wraps around."""
 
 
 class Member(Part):
@@ -107,8 +112,6 @@ class Manifest(Part):
             raise ValueError("nobody contributes: no party declares people and public_weight is 0")
         if isinstance(self.privacy, PersonTerms) and self.max_attempts < self.rounds and not self.training.phases:
             raise ValueError(f"{self.rounds} rounds need at least as many attempts, not {self.privacy.max_attempts}")
-        if self.exchange.secure:
-            raise ValueError("secure aggregation is not part of rounds yet. Write secure = false and another codec")
         if self.training.scaffold and (self.exchange.secure or isinstance(self.privacy, PersonTerms)):
             raise ValueError(
                 "scaffold releases a second vector of each party, its control variate, which neither the privacy terms "
@@ -121,6 +124,50 @@ class Manifest(Part):
             )
         if self.answer_after_s >= self.round_deadline_s:
             raise ValueError("answer_after_s must be below round_deadline_s")
+        return self
+
+    @model_validator(mode="after")
+    def _secure_sum_hides(self) -> Self:
+        parties, shared = (
+            len(self.contributors()),
+            isinstance(self.privacy, PersonTerms) and self.privacy.noise == "shared",
+        )
+        if not self.exchange.secure:
+            if shared:
+                raise ValueError('noise = "shared" protects a sum only. Write secure = true, up = "lane" and up_bits')
+            return self
+        if not quorum.FEWEST <= parties <= quorum.MOST:
+            raise ValueError(
+                f"{parties} parties contribute; secure aggregation takes {quorum.FEWEST} to {quorum.MOST}. "
+                "Invite more parties, or write secure = false"
+            )
+        if self.training.phases:
+            raise ValueError("secure aggregation sums rounds of one phase; write secure = false, or name no phases")
+        if shared == bool(self.exchange.clip):
+            raise ValueError(
+                "exchange.clip bounds a party's update where noise is not shared, and only there: "
+                + ("leave it out" if shared else "write the largest L2 norm that a party's whole update may have")
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shared_noise_is_enough(self) -> Self:
+        terms, parties = self.privacy, len(self.contributors())
+        if not (isinstance(terms, PersonTerms) and terms.noise == "shared"):
+            return self
+        if terms.colluding > quorum.most_colluding(parties):
+            raise ValueError(
+                f"colluding = {terms.colluding} of {parties} parties could have two lists of survivors borne out; "
+                f"write {quorum.most_colluding(parties)} or less, or invite more parties"
+            )
+        honest = quorum.smallest_sum(parties, self.exchange.min_parties) - terms.colluding
+        deviation = terms.noise_multiplier * terms.levels * math.sqrt(parties / honest)
+        if 2 ** (self.exchange.up_bits - 1) <= NOISE_REACH * deviation:
+            needed = math.ceil(math.log2(NOISE_REACH * deviation)) + 1
+            raise ValueError(
+                f"up_bits = {self.exchange.up_bits:g} cannot hold the noise of {parties} parties, of standard "
+                f"deviation {deviation:.0f}; write at least {needed}, or fewer levels than {terms.levels}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -89,8 +89,8 @@ class ModelRequest(Request):
 class TrainRequest(ModelRequest):
     """Ask for an update of `phase`. The same (task, attempt) is the same question; attempts count over the task.
 
-    `roster`: in a secure round, whose masks are to cancel. `variates`: under SCAFFOLD the round whose control variate of each party is counted in the coordinator's own, which
-    then follows the model in the payload (and in `model`).
+    `roster`: in a secure round, whose masks are to cancel. `variates`: under SCAFFOLD the round whose control variate
+    of each party is counted in the coordinator's own, which then follows the model in the payload (and in `model`).
     """
 
     kind: Literal["train"] = "train"
@@ -100,9 +100,9 @@ class TrainRequest(ModelRequest):
 
 
 class PrepareRequest(Request):
-    """Ask for a mask key for training attempt `of_attempt`, with shares of its seed sealed for each party that accepted.
+    """Ask for a mask key for training attempt `of_attempt`, with shares of its seed for each party that accepted.
 
-    No payload; `model` is the digest of nothing. `acceptances` bring the keys to seal with.
+    No payload; `model` is the digest of nothing. `acceptances` bring the keys to seal the shares with.
     """
 
     kind: Literal["prepare"] = "prepare"

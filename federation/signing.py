@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 import rfc8785
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,6 +25,7 @@ from federation.ids import Fingerprint, PartyId, TaskDigest
 from federation.manifest import Manifest, Member, explain
 from federation.roles import Step, may
 from federation.terms import HEX64, SLUG, Part
+from privacy.secagg.secrets import public_key
 
 MANIFEST = "paceline/manifest/1"
 ACCEPTANCE = "paceline/acceptance/1"
@@ -76,6 +79,10 @@ class Identity:
             raise SignatureError(f"{path} holds a key already; keep it, or choose an empty folder.") from error
         except OSError as error:
             raise SignatureError(f"the identity key {path} cannot be written ({error.strerror}).") from error
+
+    def derived(self, purpose: bytes) -> bytes:
+        """32 secret bytes for `purpose`, always the same (HKDF-SHA256, RFC 5869); they tell nothing of the key."""
+        return HKDF(SHA256(), 32, None, b"paceline/derived/1" + purpose).derive(self._key.private_bytes_raw())
 
     def sign(self, domain: str, data: Data) -> bytes:
         """64 bytes over SHA-256(domain ‖ 0 ‖ data); a signature of one domain is worth nothing in another."""
@@ -168,14 +175,23 @@ def verify_signature(signature: Signature, manifest: Manifest) -> None:
 
 
 class Acceptance(Part):
-    """A party's yes to exactly one manifest; `nonce` makes every acceptance a document of its own."""
+    """A party's yes to exactly one manifest; `nonce` makes every acceptance a document of its own.
+
+    `seal_key`: X25519 public key to which others seal shares for it in the task's secure rounds.
+    """
 
     task: Annotated[TaskDigest, Field(pattern=HEX64)]
     party: Annotated[PartyId, Field(pattern=SLUG)]
     public_key: KeyHex
     accepted_at: AwareDatetime
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    seal_key: KeyHex
     signature: SignatureHex
+
+
+def seal_seed(identity: Identity, digest: TaskDigest) -> bytes:
+    """The private X25519 key with which a party opens what others sealed for it in the task `digest`: 32 bytes."""
+    return identity.derived(b"seal" + bytes.fromhex(digest))
 
 
 def accept(identity: Identity, party: PartyId, digest: TaskDigest, at: datetime) -> Acceptance:
@@ -186,6 +202,7 @@ def accept(identity: Identity, party: PartyId, digest: TaskDigest, at: datetime)
         public_key=identity.public_key.hex(),
         accepted_at=at,
         nonce=secrets.token_hex(16),
+        seal_key=public_key(seal_seed(identity, digest)).hex(),
         signature="0" * 128,
     )
     body = canonical(unsigned.model_dump(mode="json", exclude={"signature"}))

@@ -18,16 +18,22 @@ from pydantic import Field, ValidationError
 from federation.errors import WireError
 from federation.manifest import explain
 from federation.messages import (
+    AgreedAnswer,
+    AgreeRequest,
     Answer,
     Count,
     EvaluateRequest,
     Header,
     InitialAnswer,
     InitialiseRequest,
+    PreparedAnswer,
+    PrepareRequest,
     RefusalAnswer,
     Request,
     ScoresAnswer,
     TrainRequest,
+    UnmaskedAnswer,
+    UnmaskRequest,
     UpdateAnswer,
 )
 from federation.signing import Identity, verify
@@ -40,11 +46,11 @@ PREFIX_BYTES = len(MAGIC) + 4
 OVERHEAD_BYTES = PREFIX_BYTES + SIGNATURE_BYTES
 REQUEST = "paceline/request/1"
 ANSWER = "paceline/answer/1"
-BARE = (InitialiseRequest, ScoresAnswer, RefusalAnswer)
+BARE = (InitialiseRequest, PrepareRequest, AgreeRequest, ScoresAnswer, RefusalAnswer, AgreedAnswer)
 """Messages that never have a payload."""
 
-AnyRequest = TrainRequest | EvaluateRequest | InitialiseRequest
-AnyAnswer = InitialAnswer | UpdateAnswer | ScoresAnswer | RefusalAnswer
+AnyRequest = TrainRequest | EvaluateRequest | InitialiseRequest | PrepareRequest | AgreeRequest | UnmaskRequest
+AnyAnswer = InitialAnswer | UpdateAnswer | ScoresAnswer | RefusalAnswer | PreparedAnswer | AgreedAnswer | UnmaskedAnswer
 
 
 class RequestEnvelope(Header):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from federation import codecs, phases, wire
+from federation.codecs import lane
 from federation.errors import PacelineError, SignatureError, WireError
 from federation.ids import LedgerHead, PartyId
 from federation.manifest import Manifest
@@ -100,7 +101,37 @@ class Updates:
         return Total(rule(came, manifest.training.byzantine) * self.units, self.units, self.parties)
 
 
-Folded = Total | Updates
+@dataclass(frozen=True)
+class Masked:
+    """The sum of masked updates of `size` numbers, in lanes modulo 2^bits, added to in place: noise until bared."""
+
+    lanes: lane.Lanes = field(repr=False)
+    bits: int
+    size: int
+    parties: tuple[PartyId, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckedMask:
+    """A masked update whose signature, question and size hold; made only by `check`. Nobody can read it alone."""
+
+    party: PartyId
+    lanes: lane.Lanes = field(repr=False)
+    snapshot: str
+    ledger_head: LedgerHead
+    _seal: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self._seal is not _SEAL:
+            raise WireError("a CheckedMask is made only by server.aggregation.check.")
+
+    def words(self) -> str:
+        """What the operator should know of an update that counts."""
+        return ""
+
+
+Readable = Total | Updates
+Folded = Readable | Masked
 """What answers are folded into; the contract chooses which."""
 
 
@@ -108,27 +139,26 @@ def nothing(manifest: Manifest, phase: Phase, size: int, asked: int) -> Folded:
     """What the first of `asked` answers of `size` numbers is folded into. Rounds on nobody are means: who trains
     those wrote the code that everybody runs.
     """
+    if manifest.exchange.secure:
+        bits = int(manifest.exchange.up_bits)
+        return Masked(np.zeros(lane.coordinates(size), lane.width(bits)), bits, size)
     if phase.reads_people and manifest.training.aggregation != "mean":
         return Updates(robust.room(asked, size))
     return Total(np.zeros(size))
 
 
-def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms: tuple[Run, int]) -> Checked:
+def check(
+    blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms: tuple[Run, int]
+) -> Checked | CheckedMask:
     """The update in `blob`, or `Declined`, `WireError`, `SignatureError`; `terms`: the task and the vector's size."""
     run, size = terms
-    codec = codecs.find(run.manifest.exchange.up, run.manifest.exchange.up_bits)
-    answer, payload = wire.read_answer(blob, key, codec.max_bytes(size))
-    if answer.party != party:
-        raise SignatureError(f"{party} signed an answer that names {answer.party}.")
-    asked = (request.task, request.round, request.attempt, request.nonce)
-    to_this = (answer.task, answer.round, answer.attempt, answer.nonce) == asked
-    if isinstance(answer, RefusalAnswer):
-        # A refusal of bytes that could not be read knows no head: taking its own would forget the newest one.
-        raise Declined(answer.code, answer.ledger_head if to_this else None)
-    if not isinstance(answer, UpdateAnswer):
-        raise WireError(f"an update was expected, but {answer.kind} came.")
-    if not to_this:
-        raise WireError("the answer is to another question.")
+    exchange = run.manifest.exchange
+    if exchange.secure:
+        bits, count = int(exchange.up_bits), lane.coordinates(size)
+        answer, payload = _update(blob, key, party, request, -(-count * bits // 8))
+        return CheckedMask(party, lane.unpack(payload, count, bits), answer.snapshot, answer.ledger_head, _SEAL)
+    codec = codecs.find(exchange.up, exchange.up_bits)
+    answer, payload = _update(blob, key, party, request, codec.max_bytes(size))
     vector = codec.decode(payload, size, int(request.nonce[:16], 16))
     phase = run.workload.phase(request.phase)
     cut = robust.cut(vector, robust.longest(run.manifest, phase, party, size))
@@ -145,11 +175,35 @@ def check(blob: bytes, key: bytes, party: PartyId, request: TrainRequest, terms:
     )
 
 
-def fold(total: Folded, checked: Checked) -> Folded:
+def _update(
+    blob: bytes, key: bytes, party: PartyId, request: TrainRequest, most_bytes: int
+) -> tuple[UpdateAnswer, bytes]:
+    """An answer with an update to this very question, by this party, and its payload."""
+    answer, payload = wire.read_answer(blob, key, most_bytes)
+    if answer.party != party:
+        raise SignatureError(f"{party} signed an answer that names {answer.party}.")
+    asked = (request.task, request.round, request.attempt, request.nonce)
+    to_this = (answer.task, answer.round, answer.attempt, answer.nonce) == asked
+    if isinstance(answer, RefusalAnswer):
+        # A refusal of bytes that could not be read knows no head: taking its own would forget the newest one.
+        raise Declined(answer.code, answer.ledger_head if to_this else None)
+    if not isinstance(answer, UpdateAnswer):
+        raise WireError(f"an update was expected, but {answer.kind} came.")
+    if not to_this:
+        raise WireError("the answer is to another question.")
+    return answer, payload
+
+
+def fold(total: Folded, checked: Checked | CheckedMask) -> Folded:
     """Add one update; a second one of the same party is an error."""
     if checked.party in total.parties:
         raise WireError(f"{checked.party} answered twice; the second answer was not used.")
     parties = (*total.parties, checked.party)
+    if isinstance(total, Masked) or isinstance(checked, CheckedMask):
+        if not (isinstance(total, Masked) and isinstance(checked, CheckedMask)):
+            raise WireError("updates with and without masks do not add up.")
+        np.add(total.lanes, checked.lanes, out=total.lanes)
+        return replace(total, parties=parties)
     if isinstance(total, Updates):
         row = total.rows[len(total.parties)]
         np.multiply(checked.vector, np.float32(checked.weight / checked.units), out=row)
@@ -158,7 +212,7 @@ def fold(total: Folded, checked: Checked) -> Folded:
     return Total(total.vector, total.weight + checked.weight, parties, total.continues and checked.continues)
 
 
-def advance(model: Model, names: Sequence[str], folded: Folded, manifest: Manifest, phase: Phase) -> Model:
+def advance(model: Model, names: Sequence[str], folded: Readable, manifest: Manifest, phase: Phase) -> Model:
     """Move the weights by the mean update, or by what the task's rule puts in its place, as the task's server
     optimiser does (`server.optimisers`).
 

@@ -1,23 +1,37 @@
 """Questions that survive a crash: each is on disk before it is sent, and asked again word for word after a restart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from federation import wire
-from federation.messages import EvaluateRequest, InitialiseRequest, TrainRequest
+from federation.messages import (
+    AgreeRequest,
+    EvaluateRequest,
+    InitialiseRequest,
+    PrepareRequest,
+    TrainRequest,
+    UnmaskRequest,
+)
 from federation.shared_view import is_shared
+from federation.wire import AnyRequest
 from federation.workload import Vector, flatten, trained_names
 from server.coordinator import Coordinator, Model, Run, to_wire, trail_of
 
-Question = TrainRequest | EvaluateRequest | InitialiseRequest
+Question = AnyRequest
 KINDS: dict[str, type[Question]] = {
     "train": TrainRequest,
     "evaluate": EvaluateRequest,
     "initialise": InitialiseRequest,
+    "prepare": PrepareRequest,
+    "agree": AgreeRequest,
+    "unmask": UnmaskRequest,
 }
+NOTHING_ELSE: Mapping[str, Any] = MappingProxyType({})
 NOTHING = "0" * 64
 """The model digest of a question that carries no model."""
 
@@ -30,15 +44,22 @@ class Posed:
     blob: bytes = field(repr=False)
 
 
-def pose(coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int) -> Posed:
-    """The open question of this kind, or a new one under the next attempt number.
+def pose(
+    coordinator: Coordinator,
+    run: Run,
+    kind: str,
+    model: Model | None,
+    round_number: int,
+    also: Mapping[str, Any] = NOTHING_ELSE,
+) -> Posed:
+    """The open question of this kind, or a new one under the next attempt number, which says `also` what is given.
 
     A question is the same if task, attempt and nonce are: a node that answered it sends the same bytes again. Only
     its times and the ledger heads are fresh.
     """
     attempt = coordinator.store.open_attempt(run.digest, kind)
     if attempt is None:
-        question, payload = _new(coordinator, run, kind, model, round_number)
+        question, payload = _new(coordinator, run, kind, model, round_number, also)
         coordinator.store.begin_attempt(
             run.digest, kind, round_number, question.model, question.model_dump_json().encode()
         )
@@ -49,7 +70,12 @@ def pose(coordinator: Coordinator, run: Run, kind: str, model: Model | None, rou
 
 
 def _new(
-    coordinator: Coordinator, run: Run, kind: str, model: Model | None, round_number: int
+    coordinator: Coordinator,
+    run: Run,
+    kind: str,
+    model: Model | None,
+    round_number: int,
+    also: Mapping[str, Any],
 ) -> tuple[Question, bytes]:
     """A question that nobody was asked before, and its payload."""
     nonce = coordinator.source.read(16).hex()
@@ -61,6 +87,7 @@ def _new(
         "nonce": nonce,
         "model": digest,
         **_fresh(coordinator, run),
+        **also,
     }
     if model and is_shared(run.manifest.exchange):
         fields["carries"] = "nothing"

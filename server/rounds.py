@@ -8,18 +8,21 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from federation import codecs, phases, wire
-from federation.errors import LinkError, PacelineError, RoundFailed, WireError
+from federation.errors import LinkError, PacelineError, Refused, RoundFailed, SecaggError, WireError
 from federation.ids import LedgerHead, PartyId
 from federation.link import Link, Reply
 from federation.manifest import Member
 from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
 from federation.workload import Phase, trained_names, unflatten
 from server import cohort, memory, release, view
-from server.aggregation import Declined, Folded, advance, check, fold, nothing, share_present
+from server.aggregation import Declined, Folded, Masked, Readable, Total, advance, check, fold, nothing, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
 from server.evaluation import evaluate
 from server.questions import Posed, pose
+from server.secure import Desk
 from server.store import PartyRound, RoundRecord, TaskState
 
 
@@ -79,10 +82,14 @@ def run_round(coordinator: Coordinator, link: Link, run: Run, model: Model) -> M
         members = cohort.draw(coordinator, link, run, phase)
         _attempts_last(coordinator, run, model, phase)
         collected = collect(coordinator, link, run, model, members)
+        reasons = collected.reasons()
         if phases.enough(run.manifest, phase, collected.total.parties):
-            return commit(coordinator, run, model, collected)
+            try:
+                return commit(coordinator, run, model, collected, _bare(coordinator, link, run, collected))
+            except (SecaggError, Refused) as error:
+                reasons["the sum"] = str(error)
         attempt = collected.question.attempt
-        coordinator.store.fail_attempt(run.digest, "train", attempt, collected.reasons(), collected.parties)
+        coordinator.store.fail_attempt(run.digest, "train", attempt, reasons, collected.parties)
 
 
 @dataclass(frozen=True)
@@ -104,10 +111,13 @@ class Collected:
 def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, members: tuple[Member, ...]) -> Collected:
     """Ask everyone and fold what holds as it arrives; nothing that one party sends can stop the others."""
     began = time.monotonic()
-    posed = pose(coordinator, run, "train", model, model.round + 1)
+    also = {}
+    if run.manifest.exchange.secure:
+        also["roster"] = Desk(coordinator, link, run).roster(model.round + 1, members)
+    posed = pose(coordinator, run, "train", model, model.round + 1, also)
     collected = _nothing_yet(run, model, posed, len(members))
     keys = coordinator.store.active_party_keys()
-    asked = [member.party for member in members]
+    asked = [member.party for member in members if _takes_part(collected.question, member.party)]
     for reply, bytes_down in view.ask(coordinator, link, run, model, posed, asked):
         if any(party.party == reply.party for party in collected.parties):
             continue  # a second answer of one party changes nothing
@@ -121,10 +131,24 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     return replace(collected, seconds=time.monotonic() - began)
 
 
-def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collected) -> Model:
+def _takes_part(question: TrainRequest, party: PartyId) -> bool:
+    """Whether a party's update can be used: in a secure round it needs a mask key."""
+    return question.roster is None or any(found.party == party for found in question.roster)
+
+
+def _bare(coordinator: Coordinator, link: Link, run: Run, collected: Collected) -> Readable:
+    """The sum as it moves the model: in a secure round the parties bare it first, all together."""
+    total = collected.total
+    if not isinstance(total, Masked):
+        return total
+    shares = Desk(coordinator, link, run).shares(collected.question, total.parties)
+    return Total(shares.bare(total.lanes, total.size).astype(np.float64), float(len(total.parties)), total.parties)
+
+
+def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collected, total: Readable) -> Model:
     """Advance the model and record the round in one transaction; only then may anybody see the new weights."""
     phase = run.workload.phase(collected.question.phase)
-    moved = view.followed(run, model, advance(model, collected.names, collected.total, run.manifest, phase))
+    moved = view.followed(run, model, advance(model, collected.names, total, run.manifest, phase))
     coordinator.store.commit_round(
         RoundRecord(
             task=run.digest,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, create_engine
@@ -50,7 +50,8 @@ class Transaction(Session):
 class Layout:
     """What a file must hold: tables, triggers, keys in its table ``secret``, marks in its header.
 
-    `erases`: deleted content is overwritten. A version differs from the one before by tables that it adds.
+    `erases`: deleted content is overwritten. A version differs from the one before by tables, or by columns
+    that may be empty, which it adds.
     """
 
     metadata: MetaData
@@ -203,9 +204,20 @@ def _add_tables(raw: sqlite3.Connection, path: Path, layout: Layout) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         layout.metadata.create_all(connection)
+        _add_columns(connection, layout.metadata)
         connection.exec_driver_sql(f"PRAGMA user_version = {layout.version}")
         connection.commit()
     engine.dispose()
+
+
+def _add_columns(connection: Connection, metadata: MetaData) -> None:
+    """Columns that a later version added are empty in older rows, so that they mean what those rows meant."""
+    for table in metadata.sorted_tables:
+        known = {found[1] for found in connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+        for column in table.columns:
+            if column.name not in known:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
 
 
 def _mark(raw: sqlite3.Connection, name: str) -> int:

@@ -43,7 +43,7 @@ KEY = prepared(select(SecretRow.key).where(col(SecretRow.name) == "snapshots"))
 
 @dataclass(frozen=True)
 class Reserved:
-    """One Poisson-sampled Gaussian charged to `people` for an attempt at a step."""
+    """One Poisson-sampled mechanism charged to `people` for an attempt at a step; `levels` are 0 for Gaussian noise."""
 
     task: TaskDigest
     attempt: int
@@ -51,6 +51,7 @@ class Reserved:
     sampling_rate: float
     noise_multiplier: float
     people: BitMap
+    levels: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def _row(charge: Reserved | Carried, number: int, previous: LedgerHead, at: int)
     content: dict[str, Any] = {"entry": "carry", "curve": None} | dict.fromkeys(TERMS)
     if isinstance(charge, Reserved):
         content |= {"entry": "reservation"} | {name: getattr(charge, name) for name in TERMS}
+        content["levels"] = charge.levels or None
     else:
         content["curve"] = json.dumps(charge.curve)
     people = charge.people.serialize()
@@ -134,6 +136,8 @@ def _row(charge: Reserved | Carried, number: int, previous: LedgerHead, at: int)
 
 def _body(row: LedgerRow, secret: bytes) -> Body:
     body: Body = {name: getattr(row, name) for name in ("number", "entry", "curve", "at", *TERMS)}
+    if row.levels is not None:  # rows from before there were levels keep their hash
+        body["levels"] = row.levels
     return body | {"people_hmac": hmac.new(secret, b"ledger" + row.people, hashlib.sha256).hexdigest()}
 
 
@@ -154,4 +158,5 @@ def _charge(row: LedgerRow) -> Reserved | Carried:
         row.sampling_rate or 0.0,
         row.noise_multiplier or 0.0,
         people,
+        row.levels or 0,
     )

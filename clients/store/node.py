@@ -12,7 +12,7 @@ from pyroaring import BitMap
 from sqlalchemy import bindparam
 from sqlmodel import col, delete, select
 
-from clients.store import activities, audit_log, identity_tables, imports, ledger, tables, variates, views
+from clients.store import activities, audit_log, identity_tables, imports, ledger, masks, tables, variates, views
 from clients.store.database import Database, Layout, Transaction
 from clients.store.moments import from_micros, now, to_micros
 from clients.store.prepared import prepared
@@ -22,12 +22,15 @@ from clients.store.records import (
     Answered,
     AuditEntry,
     Dataset,
+    Dealt,
     Imported,
+    MaskState,
     PersonActivity,
     Variate,
 )
 from federation.errors import Refusal, Refused, StoreError
-from federation.ids import PersonNumber, TaskDigest
+from federation.ids import PartyId, PersonNumber, TaskDigest
+from federation.messages import Advertisement
 
 NODE = Layout(
     tables.NodeTable.metadata,
@@ -146,6 +149,7 @@ class NodeStore:
             tx.add(row)
             variates.forget_task(tx, digest)
             views.forget(tx, digest)
+            masks.forget_task(tx, digest)
             audit_log.append(tx, "left", {"task": digest}, to_micros(at))
 
     def accepted_task(self, digest: TaskDigest) -> AcceptedTask | None:
@@ -212,6 +216,26 @@ class NodeStore:
             with self.transaction() as tx:
                 variates.forget_ended(tx, now)
                 views.forget_ended(tx, now)
+
+    def add_mask(self, task: TaskDigest, attempt: int, dealt: Dealt) -> None:
+        """Keep the secrets of an attempt of a secure round; `Refused` if it was masked already."""
+        with self.transaction() as tx:
+            masks.add(tx, task, attempt, dealt)
+
+    def mask(self, task: TaskDigest, attempt: int) -> MaskState:
+        """Where this node stands in an attempt of a secure round; `Refused` where it has no secrets for it."""
+        with self.reading() as tx:
+            return masks.find(tx, task, attempt)
+
+    def use_mask(self, task: TaskDigest, attempt: int, context: bytes, roster: Sequence[Advertisement]) -> None:
+        """Note what the secrets of an attempt masked, and delete them; `Refused` if they ever masked anything."""
+        with self.transaction() as tx:
+            masks.use(tx, task, attempt, context, roster)
+
+    def decide_survivors(self, task: TaskDigest, attempt: int, survivors: tuple[PartyId, ...]) -> None:
+        """Note the one list of survivors of an attempt; `Refused` if this node bore out another one."""
+        with self.transaction() as tx:
+            masks.decide(tx, task, attempt, survivors)
 
     def activities(self, task: TaskDigest | None = None) -> tuple[Activity, ...]:
         """The record of processing activities, of one task or of all."""

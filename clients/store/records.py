@@ -9,7 +9,9 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from federation.consent import Purpose
-from federation.ids import PersonNumber, TaskDigest
+from federation.ids import PartyId, PersonNumber, TaskDigest
+from federation.messages import Advertisement
+from privacy.secagg.secrets import Secrets
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,35 @@ class Variate:
     people: BitMap = field(repr=False)
     purpose: Purpose
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A node's new secrets for an attempt of a secure round, with the shares of them that it dealt itself.
+
+    `seal_keys`: to which the others' shares were sealed.
+    """
+
+    secrets: Secrets
+    own_shares: bytes = field(repr=False)
+    seal_keys: dict[PartyId, str]
+
+
+@dataclass(frozen=True)
+class MaskState:
+    """Where a node stands in an attempt of a secure round: with secrets before its update is masked, with a context
+    after.
+
+    `own_shares`, `seal_keys`: as they were dealt. `roster`: mask keys of who takes part. `survivors`: the list of
+    them that this node bore out, if it did.
+    """
+
+    secrets: Secrets | None
+    own_shares: bytes = field(repr=False)
+    context: bytes | None
+    seal_keys: dict[PartyId, str]
+    roster: dict[PartyId, Advertisement]
+    survivors: tuple[PartyId, ...] | None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-VERSION = 2
-"""2 added `VariateRow`."""
+VERSION = 3
+"""2 added `VariateRow`, 3 `MaskRow`, `ViewRow` and the ledger's column `levels`."""
 APPLICATION_ID = 0x50434C4E  # "PCLN"
 
 
@@ -63,7 +63,8 @@ class ConsentRow(NodeTable, table=True):
 class LedgerRow(NodeTable, table=True):
     """One charge of privacy budget; append-only, chained by hash.
 
-    `entry` is ``reservation`` (q, σ for `people`) or ``carry`` (a returning person's earlier spend, `curve`).
+    `entry` is ``reservation`` (q, σ for `people`) or ``carry`` (a returning person's earlier spend, `curve`). `levels`
+    are those of shared noise, null for a node's own; no row had the column before version 3.
     """
 
     __tablename__ = "reservation"
@@ -80,6 +81,7 @@ class LedgerRow(NodeTable, table=True):
     at: int
     previous_hash: str
     hash: str = Field(unique=True)
+    levels: int | None = None
 
 
 class AnswerRow(NodeTable, table=True):
@@ -122,6 +124,26 @@ class VariateRow(NodeTable, table=True):
     people: bytes
     purpose: str
     expires_at: int
+
+
+class MaskRow(NodeTable, table=True):
+    """This party's secrets for an attempt of a secure round; empty once they masked an update.
+
+    `own_shares`: those that it dealt itself. `seal_keys`: to which the others' were sealed. `context`: of what the
+    secrets masked, None until then. `roster`: the mask keys of who takes part. `survivors`: the one list of them that
+    this node bore out.
+    """
+
+    __tablename__ = "mask"
+    task: str = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    mask_seed: bytes
+    self_seed: bytes
+    own_shares: bytes
+    seal_keys: str
+    context: bytes | None = None
+    roster: str = "[]"
+    survivors: str | None = None
 
 
 class ViewRow(NodeTable, table=True):

@@ -14,6 +14,7 @@ from federation.errors import StoreError
 from server import settings as server_settings
 from server.settings import ServerFolder
 from server.store.database import connect, private_file, translated
+from server.store.mask_keys import MaskKeys
 from server.store.progress import Progress
 from server.store.rounds import Rounds
 from server.store.tasks import Tasks
@@ -23,7 +24,7 @@ MIGRATION_LOCK = 0x7061_6365
 """Number of PostgreSQL's advisory lock, so that two processes do not migrate at once."""
 
 
-class ServerStore(Rounds, Tasks, Progress):
+class ServerStore(Rounds, Tasks, Progress, MaskKeys):
     """Everything that the coordinator remembers; safe for several processes at once."""
 
     def __enter__(self) -> "ServerStore":

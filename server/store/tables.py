@@ -123,6 +123,17 @@ class MemoryTable(SQLModel, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
+class MaskKeyTable(SQLModel, table=True):
+    """What each party prepared for an attempt of a secure round; gone two attempts later."""
+
+    __tablename__ = "mask_key"
+    task: str = Field(primary_key=True, max_length=64, foreign_key="task.digest")
+    attempt: int = Field(primary_key=True)
+    party: str = Field(primary_key=True, max_length=40)
+    advertisement: str = Field(sa_type=Text)
+    sealed: bytes = Field(sa_type=LargeBinary)
+
+
 class RoundTable(SQLModel, table=True):
     """Committed rounds; never changed."""
 

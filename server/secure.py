@@ -1,0 +1,167 @@
+"""The coordinator's part in secure rounds: it gathers keys, adds up what it cannot read, and asks to bare the sum.
+
+Bonawitz et al. 2017, Fig. 4; docs/adr/0012-secure-rounds.md. Nothing in this process ever holds one party's update:
+what comes is masked, and what the shares bare is the sum of all that came.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from federation import quorum, secure, wire
+from federation.errors import LinkError, PacelineError, SecaggError, WireError
+from federation.ids import PartyId
+from federation.link import Link, Reply
+from federation.manifest import Member
+from federation.messages import (
+    Advertisement,
+    AgreedAnswer,
+    PreparedAnswer,
+    RefusalAnswer,
+    TrainRequest,
+    UnmaskedAnswer,
+)
+from privacy.secagg.shamir import SHARE_BYTES
+from server.coordinator import Coordinator, Run
+from server.questions import KINDS, Posed, pose
+from server.shares import Shares
+from server.store import PartyRound
+from server.store.mask_keys import Prepared
+
+Answer = PreparedAnswer | AgreedAnswer | UnmaskedAnswer
+Came = Iterator[tuple[PartyId, Answer, bytes]]
+"""Who answered, what, and with which payload."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a task's secure rounds are led from."""
+
+    coordinator: Coordinator
+    link: Link
+    run: Run
+
+    def roster(self, round_number: int, members: Collection[Member]) -> tuple[Advertisement, ...]:
+        """The mask keys of those of `members` who have one for the next attempt; who lacks one is asked for it first.
+
+        An attempt that is open already has its roster in its question.
+        """
+        store, task = self.coordinator.store, self.run.digest
+        open_attempt = store.open_attempt(task, "train")
+        if open_attempt is not None:
+            return TrainRequest.model_validate_json(open_attempt.request).roster or ()
+        attempt, parties = store.next_attempt(task, "train"), sorted(member.party for member in members)
+        missing = [party for party in parties if party not in store.prepared(task, attempt)]
+        if missing:
+            self._prepare(round_number, attempt, missing)
+        ready = store.prepared(task, attempt)
+        return tuple(ready[party].advertisement for party in parties if party in ready)
+
+    def shares(self, question: TrainRequest, came: Collection[PartyId]) -> Shares:
+        """What the survivors open of a question's secrets; an error of ours where too few answer.
+
+        Where somebody of the roster dropped out, the survivors sign who they are first.
+        """
+        survivors, roster = tuple(sorted(came)), question.roster or ()
+        secure.require_enough(self.run.manifest, survivors)
+        agreed = self._agreed(question, survivors) if len(survivors) < len(roster) else {}
+        also = {"of_attempt": question.attempt, "survivors": survivors, "agreed": agreed}
+        posed = self._posed("unmask", question.round, also)
+        opened: dict[PartyId, bytes] = {}
+        for party, answer, payload in self._asked(posed, self._sealed(posed, question, survivors)):
+            size = SHARE_BYTES * len(roster)
+            if isinstance(answer, UnmaskedAnswer) and len(payload) >= size:
+                opened[party] = payload[:size]
+                if answer.advertisement is not None:
+                    self._keep(question.attempt + 1, party, Prepared(answer.advertisement, payload[size:]))
+        return Shares(self.run.manifest, question, survivors, opened)
+
+    def _prepare(self, round_number: int, attempt: int, missing: Collection[PartyId]) -> None:
+        """Ask `missing` for what an attempt needs of them, and keep it."""
+        accepted = self.coordinator.store.acceptances(self.run.digest)
+        also = {"of_attempt": attempt, "acceptances": tuple(sorted(accepted, key=lambda found: found.party))}
+        posed = self._posed("prepare", round_number, also)
+        for party, answer, payload in self._asked(posed, dict.fromkeys(missing, posed.blob)):
+            if isinstance(answer, PreparedAnswer):
+                self._keep(attempt, party, Prepared(answer.advertisement, payload))
+
+    def _agreed(self, question: TrainRequest, survivors: tuple[PartyId, ...]) -> dict[PartyId, str]:
+        """The survivors' signatures under who they are: enough of them, or no share would be opened."""
+        posed = self._posed("agree", question.round, {"of_attempt": question.attempt, "survivors": survivors})
+        came = self._asked(posed, dict.fromkeys(survivors, posed.blob))
+        signed = {party: answer.agreement for party, answer, _ in came if isinstance(answer, AgreedAnswer)}
+        keys = {found.party: found.public_key for found in question.roster or ()}
+        good = secure.agreeing(secure.context(question), survivors, keys, signed)
+        needed = quorum.threshold(len(self.run.manifest.contributors()))
+        if len(good) < needed:
+            raise SecaggError(f"{len(good)} parties signed who is left; shares are opened for no less than {needed}.")
+        return {party: signed[party] for party in sorted(good)}
+
+    def _sealed(self, posed: Posed, question: TrainRequest, survivors: Collection[PartyId]) -> dict[PartyId, bytes]:
+        """The question to each survivor, with what everybody of the roster sealed for it."""
+        dealt = self.coordinator.store.prepared(self.run.digest, question.attempt)
+        points, size, requests = secure.points(self.run.manifest), secure.SEALED_BYTES, {}
+        for party in survivors:
+            start = (points[party] - 1) * size
+            sealed = [dealt[found.party].sealed[start : start + size] for found in question.roster or ()]
+            requests[party] = wire.pack(posed.question, b"".join(sealed), self.coordinator.identity)
+        return requests
+
+    def _posed(self, kind: str, round_number: int, also: Mapping[str, Any]) -> Posed:
+        """The question, on disk before it is sent; one that a crash left open about something else is given up."""
+        left = self.coordinator.store.open_attempt(self.run.digest, kind)
+        if left is not None:
+            asked = KINDS[kind].model_validate_json(left.request)
+            if any(getattr(asked, name) != also[name] for name in ("of_attempt", "survivors") if name in also):
+                self.coordinator.store.fail_attempt(self.run.digest, kind, left.number, {})
+        return pose(self.coordinator, self.run, kind, None, round_number, also)
+
+    def _asked(self, posed: Posed, requests: Mapping[PartyId, bytes]) -> Came:
+        """The answers that hold, as they arrive; what each party did is on record at the end."""
+        parties: dict[PartyId, PartyRound] = {}
+        for reply in self.link.ask(requests, self.run.manifest.round_deadline_s):
+            if reply.party in parties:
+                continue  # a second answer of one party changes nothing
+            outcome, code = "answered", ""
+            try:
+                answer, payload = self._read(posed, reply)
+                self.coordinator.store.save_head(reply.party, answer.ledger_head)
+                yield reply.party, answer, payload
+            except PacelineError as error:
+                outcome, code = "refused" if reply.blob else "late", str(error)[:200]
+            up, down = len(reply.blob or b""), len(requests[reply.party])
+            at = self.coordinator.clock()
+            parties[reply.party] = PartyRound(reply.party, outcome, code, bytes_up=up, bytes_down=down, at=at)
+        question = posed.question
+        self.coordinator.store.close_attempt(question.task, question.kind, question.attempt, tuple(parties.values()))
+
+    def _read(self, posed: Posed, reply: Reply) -> tuple[Answer, bytes]:
+        """An answer to this question by this party, or an error of ours."""
+        if reply.blob is None:
+            raise LinkError(reply.failure)
+        key = self.coordinator.store.active_party_keys().get(reply.party)
+        if key is None:
+            raise LinkError("revoked or gone since it was asked")
+        longest = len(self.run.manifest.contributors()) * (secure.SEALED_BYTES + SHARE_BYTES)
+        answer, payload = wire.read_answer(reply.blob, key, longest)
+        if isinstance(answer, RefusalAnswer):
+            raise LinkError(answer.code)
+        question = posed.question
+        asked = (question.task, question.round, question.attempt, question.nonce, reply.party)
+        if not isinstance(answer, Answer) or answer.kind != ANSWERS[question.kind]:
+            raise WireError(f"an answer to {question.kind} was expected, but {answer.kind} came.")
+        if (answer.task, answer.round, answer.attempt, answer.nonce, answer.party) != asked:
+            raise WireError("the answer is to another question, or of another party.")
+        return answer, payload
+
+    def _keep(self, attempt: int, party: PartyId, prepared: Prepared) -> None:
+        """Store what a party prepared, if it is what the others will take it for; else it is asked again."""
+        expected = len(secure.points(self.run.manifest)) * secure.SEALED_BYTES
+        if prepared.advertisement.party != party or len(prepared.sealed) != expected:
+            raise WireError(f"{party} prepared {len(prepared.sealed)} bytes of shares; expected {expected} of its own.")
+        secure.verify_advertisement(prepared.advertisement, self.run.manifest, (self.run.digest, attempt))
+        self.coordinator.store.save_prepared(self.run.digest, attempt, prepared)
+
+
+ANSWERS = {"prepare": "prepared", "agree": "agreed", "unmask": "unmasked"}
+"""Which answer each question of a secure round has."""
