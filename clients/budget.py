@@ -17,7 +17,8 @@ from clients.store.moments import to_micros
 from federation.errors import BudgetExhausted, LedgerRolledBack, Refusal, Refused, StoreError, TermsError
 from federation.ids import LedgerHead, PersonNumber, TaskDigest
 from federation.roles import Step
-from privacy.accounting import Curve, SampledGaussian, rdp
+from privacy import accounting
+from privacy.accounting import Curve, SampledSkellam, rdp
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Charge:
     task: TaskDigest
     attempt: int
     step: Step
-    cost: SampledGaussian
+    cost: accounting.Charge
     people: BitMap = field(repr=False)
     limit: int
 
@@ -70,18 +71,11 @@ def reserve(store: NodeStore, charge: Charge, cap: Cap, seen_head: LedgerHead | 
         _require_promised(tx, charge)
         _require_known(tx, charge.people)
         _require_within(index, charge, cap)
-        cost = charge.cost
-        entry = ledger.append(
-            tx,
-            ledger.Reserved(
-                charge.task, charge.attempt, charge.step, cost.sampling_rate, cost.noise_multiplier, charge.people
-            ),
-            to_micros(at),
-        )
+        entry = ledger.append(tx, _reserved(charge), to_micros(at))
     return Reservation(entry.number, entry.head)
 
 
-def affordable(store: NodeStore, people: BitMap, cost: SampledGaussian, cap: Cap) -> BitMap:
+def affordable(store: NodeStore, people: BitMap, cost: accounting.Charge, cap: Cap) -> BitMap:
     """Those of `people` who can pay `cost` once more, so that others can go on without whoever is exhausted."""
     with store.reading() as tx:
         return _followed(store, tx).affordable(people, rdp(cost, 1), cap.epsilon, cap.delta)
@@ -109,6 +103,19 @@ def table(store: NodeStore) -> tuple[GroupSpend, ...]:
     """Who has spent what, by groups of people with the same history."""
     with store.reading() as tx:
         return _followed(store, tx).groups()
+
+
+def _reserved(charge: Charge) -> ledger.Reserved:
+    cost = charge.cost
+    return ledger.Reserved(
+        charge.task,
+        charge.attempt,
+        charge.step,
+        cost.sampling_rate,
+        cost.noise_multiplier,
+        charge.people,
+        cost.levels if isinstance(cost, SampledSkellam) else 0,
+    )
 
 
 def _followed(store: NodeStore, tx: Transaction) -> SpendIndex:

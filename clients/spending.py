@@ -13,9 +13,9 @@ from clients.store import ledger
 from clients.store.database import Transaction
 from federation.errors import StoreError
 from federation.ids import GENESIS, LedgerHead
-from privacy.accounting import ORDERS, Curve, SampledGaussian, epsilon_from_rdp, rdp
+from privacy.accounting import ORDERS, Charge, Curve, charge, epsilon_from_rdp, rdp
 
-Cost = SampledGaussian | tuple[float, ...]
+Cost = Charge | tuple[float, ...]
 """A charge, or the curve that a returning person brought along."""
 
 History = frozenset[tuple[Cost, int]]
@@ -80,9 +80,9 @@ class SpendIndex:
         return BitMap(numbers[np.isin(groups, fits)].astype(np.uint32))
 
     def _apply(self, entry: ledger.Entry) -> None:
-        charge = entry.charge
-        cost = charge.curve if isinstance(charge, ledger.Carried) else SampledGaussian(*_terms(charge))
-        numbers = _numbers(charge.people)
+        found = entry.charge
+        cost = found.curve if isinstance(found, ledger.Carried) else _cost(found)
+        numbers = _numbers(found.people)
         if len(numbers):
             self._grow(int(numbers[-1]) + 1)
             touched, place = np.unique(self._group[numbers], return_inverse=True)
@@ -125,12 +125,12 @@ def _numbers(people: BitMap) -> npt.NDArray[np.int64]:
     return np.asarray(people.to_array()).astype(np.int64)
 
 
-def _terms(charge: ledger.Reserved) -> tuple[float, float]:
-    return charge.sampling_rate, charge.noise_multiplier
+def _cost(reserved: ledger.Reserved) -> Charge:
+    return charge(reserved.sampling_rate, reserved.noise_multiplier, reserved.levels)
 
 
 def _curve(cost: Cost, count: int) -> Curve:
-    if isinstance(cost, SampledGaussian):
+    if not isinstance(cost, tuple):
         return rdp(cost, count)
     if len(cost) != len(ORDERS):
         raise StoreError(

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtr, ndtri
 
-from privacy.accounting import SampledGaussian, epsilon
+from privacy.accounting import Charge, epsilon
 from privacy.audits import most_events
 from simulations.attacks.measures import Floats
 
@@ -41,7 +41,7 @@ class Promise:
         return min(most_advantage(*pair) for pair in self.pairs)
 
 
-def promised(cost: SampledGaussian, rounds: int) -> Promise:
+def promised(cost: Charge, rounds: int) -> Promise:
     """What `rounds` charges of `cost` promise a person, by RDP at many δ."""
     return Promise(tuple((epsilon(cost, rounds, delta), delta) for delta in DELTAS))
 

@@ -1,5 +1,7 @@
 """The budget ledger: charged once, for everyone, never past the cap."""
 
+import hashlib
+import hmac
 import shutil
 import sqlite3
 from datetime import UTC, datetime
@@ -12,11 +14,11 @@ from pyroaring import BitMap
 
 from clients import budget, people
 from clients.budget import Cap, Charge, reserve
-from clients.store import ledger, open_store, verify
+from clients.store import chain, ledger, open_store, verify
 from federation.errors import BudgetExhausted, LedgerRolledBack, Refusal, Refused, StoreError, TermsError
 from federation.ids import GENESIS, LedgerHead, TaskDigest
 from federation.roles import Step
-from privacy.accounting import SampledGaussian, epsilon, epsilon_from_rdp, rdp
+from privacy.accounting import SampledGaussian, SampledSkellam, epsilon, epsilon_from_rdp, rdp
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TASK = TaskDigest("a" * 64)
@@ -125,6 +127,47 @@ def test_the_head_that_travels_does_not_tell_by_trying_who_was_charged(tmp_path)
             people.person_numbers(store, "abc")
             heads.add(reserve(store, charge(0, [0, 1, 2]), CAP, None, AT).head)
     assert len(heads) == 2
+
+
+def test_shared_noise_is_charged_as_such_and_read_again_from_the_disk(store, tmp_path):
+    shared = SampledSkellam(0.5, 2.0, 30)
+    assert budget.affordable(store, BitMap([1]), shared, Cap(epsilon(COST, 1, 1e-5), 1e-5)) == BitMap()
+    reserve(store, charge(0, [1], shared), CAP, None, AT)
+    reserve(store, charge(1, [1]), CAP, None, AT)
+    with open_store(tmp_path, clock=lambda: AT) as again:
+        assert np.allclose(budget.spent(again, 1), rdp(shared, 1) + rdp(COST, 1))
+        assert (rdp(shared, 1) > rdp(COST, 1)).all()
+
+
+def test_levels_are_part_of_the_chain_and_rows_without_them_hash_as_before(store, tmp_path):
+    reserve(store, charge(0, [1]), CAP, None, AT)
+    with store.reading() as tx:
+        secret = ledger.key(tx)
+    who = hmac.new(secret, b"ledger" + BitMap([1]).serialize(), hashlib.sha256).hexdigest()
+    terms = {"task": TASK, "attempt": 0, "step": Step.TRAIN_ON_PEOPLE, "sampling_rate": 0.5, "noise_multiplier": 2.0}
+    body = {"number": 1, "entry": "reservation", "curve": None, "at": 1777636800000000, **terms, "people_hmac": who}
+    assert budget.head(store) == chain.link_hash(ledger.LOG, GENESIS, body)
+    reserve(store, charge(1, [1], SampledSkellam(0.5, 2.0, 30)), CAP, None, AT)
+    store.close()
+    raw = sqlite3.connect(tmp_path / "node.sqlite")
+    raw.executescript("DROP TRIGGER reservation_no_update; UPDATE reservation SET levels = 3000 WHERE number = 2")
+    raw.close()
+    with open_store(tmp_path) as changed, pytest.raises(StoreError, match="ledger"):
+        verify(changed)
+
+
+def test_a_ledger_from_before_there_were_levels_goes_on(store, tmp_path):
+    before = reserve(store, charge(0, [1]), CAP, None, AT)
+    store.close()
+    raw = sqlite3.connect(tmp_path / "node.sqlite")
+    raw.executescript("ALTER TABLE reservation DROP COLUMN levels; PRAGMA user_version = 2")
+    raw.close()
+    shared = SampledSkellam(0.5, 2.0, 30)
+    with open_store(tmp_path, clock=lambda: AT) as opened:
+        assert budget.head(opened) == before.head
+        reserve(opened, charge(1, [1], shared), CAP, before.head, AT)
+        verify(opened)
+        assert np.allclose(budget.spent(opened, 1), rdp(COST, 1) + rdp(shared, 1))
 
 
 def test_a_store_restored_under_a_running_node_is_read_anew(store):
