@@ -231,7 +231,8 @@ The target is that of the mask. Rounding to lanes is the codec's part and not co
 Masked vectors are added up as they arrive, which is not counted. All sums were compared with those in clear: exact.
 The target is for a round in which all answer. Each party that drops costs one mask and one key agreement for every
 survivor (Flower: for every other party), so that the time grows with the product of both: "masks" is how many are
-taken off. Our shares of all survivors are checked against one another, Flower's are not.
+taken off. Our secrets are joined from the shares of all survivors, which are checked against one another; Flower's
+from as many as are needed, though its workflow passes all that came, which takes longer.
 
 {_table(measured["coordinator"])}
 

@@ -83,7 +83,7 @@ class Flower:
         return parameters_mod(masked, MODULUS_RANGE)
 
     def join(self) -> None:
-        """One secret of each party from the threshold of shares."""
+        """One secret of each party from the threshold of shares; unmask_stage passes all, which takes longer."""
         for _ in range(self.parties):
             combine_shares(self.shares[0][: self.threshold])
 
