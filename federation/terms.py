@@ -220,7 +220,7 @@ class TrainingTerms(Part):
         return self
 
 
-class ExchangeTerms(Part):
+class Ways(Part):
     """How models and updates travel (`federation.codecs`): `up_bits` and `down_bits` per value where a codec has a
     budget, else 0.
 
@@ -233,7 +233,6 @@ class ExchangeTerms(Part):
     down: Literal["raw32", "raw16", "int8_block", "ecq"] = "raw32"
     down_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
     secure: bool = False
-    min_parties: Annotated[int, Field(ge=1, le=1000)]
     clip: float = later(0.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
@@ -251,6 +250,12 @@ class ExchangeTerms(Part):
                 "secure = false"
             )
         return self
+
+
+class ExchangeTerms(Ways):
+    """How models and updates travel in a task, and from how many parties with people at least."""
+
+    min_parties: Annotated[int, Field(ge=1, le=1000)]
 
 
 def require_budget(way: str, codec: str, bits: float) -> None:

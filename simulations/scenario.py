@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal, Self
 import rfc8785
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from federation import codecs
 from federation.drafts import listed, privacy_problems
 from federation.errors import UsageError
 from federation.misfits import misfits
 from federation.roles import Role, Step, may
-from federation.terms import PRINTABLE, SLUG, Part, TrainingTerms, later, require_budget
+from federation.terms import PRINTABLE, SLUG, Part, TrainingTerms, Ways
 
 FORMAT = "paceline-scenario-1"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -81,20 +80,10 @@ class PartyTerms(Part):
         return roles
 
 
-class Exchange(Part):
+class Exchange(Ways):
     """How models and updates travel, as in a task."""
 
-    up: Literal["raw32", "raw16", "int8_block", "urq"] = "raw32"
-    up_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
-    down: Literal["raw32", "raw16", "int8_block", "ecq"] = "raw32"
-    down_bits: float = later(0.0, ge=0, le=codecs.LARGEST_BITS)
     min_parties: Annotated[int, Field(ge=1, le=1000)] = 1
-
-    @model_validator(mode="after")
-    def _budgets_belong_to_the_codecs(self) -> Self:
-        require_budget("up", self.up, self.up_bits)
-        require_budget("down", self.down, self.down_bits)
-        return self
 
 
 class Faults(Part):
@@ -168,6 +157,11 @@ class Scenario(Part):
             raise ValueError("a seed stands twice in seeds")
         if self.exchange.min_parties > self.parties.count:
             raise ValueError(f"min_parties = {self.exchange.min_parties}, but count = {self.parties.count} parties")
+        if self.exchange.secure and self.faults.byzantine:
+            raise ValueError(
+                "byzantine parties lie in their answers, which secure aggregation masks. Write secure = false, or see "
+                "what a liar can do under masks with: paceline attack poisoning"
+            )
         if self.data.source == "invented" and self.parties.count > self.data.people:
             raise ValueError(
                 f"{self.parties.count} parties, but only {self.data.people} people: parties without people"
