@@ -35,12 +35,6 @@ def require_bytes(what: str, value: Any, size_bytes: int) -> None:
         raise SecaggError(f"found {found} as {what}; expected {size_bytes} bytes. Leave this party out of the round.")
 
 
-def require_other(own: bytes, peer: bytes) -> None:
-    """Refuse our own key as a peer's: what we seal for that peer could be handed to us as theirs."""
-    if own == peer:
-        raise SecaggError("the public key of a peer is our own; expected another. Take no part in this round.")
-
-
 def require_context(context: Any) -> None:
     """Refuse an empty context: two rounds with one context would use one mask twice."""
     if not isinstance(context, bytes) or not context:

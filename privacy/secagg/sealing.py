@@ -11,11 +11,12 @@ the shares that were sealed to them.
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from privacy.errors import SecaggError
-from privacy.secagg.checks import require_context, require_other
-from privacy.secagg.secrets import agree, derive, public_key
+from privacy.secagg.checks import require_context
+from privacy.secagg.secrets import agree, derive, load, public_of
 
 OVERHEAD_BYTES: Final = 16
 _SEAL: Final = b"paceline/secagg/seal/1"
@@ -28,9 +29,8 @@ def seal(private: bytes, peer_public: bytes, context: bytes, plaintext: bytes) -
     require_context(context)
     if not isinstance(plaintext, bytes) or not plaintext:
         raise SecaggError("found nothing to seal; expected at least one byte.")
-    own = public_key(private)
-    require_other(own, peer_public)
-    return _cipher(private, peer_public, context, (own, peer_public)).encrypt(_NONCE, plaintext, None)
+    key = load(private)
+    return _cipher(key, peer_public, context, (public_of(key), peer_public)).encrypt(_NONCE, plaintext, None)
 
 
 def unseal(private: bytes, peer_public: bytes, context: bytes, data: bytes) -> bytes:
@@ -38,10 +38,9 @@ def unseal(private: bytes, peer_public: bytes, context: bytes, data: bytes) -> b
     require_context(context)
     if not isinstance(data, bytes) or len(data) <= OVERHEAD_BYTES:
         raise SecaggError(f"found no sealed message; expected more than {OVERHEAD_BYTES} bytes. Leave its sender out.")
-    own = public_key(private)
-    require_other(own, peer_public)
+    key = load(private)
     try:
-        return _cipher(private, peer_public, context, (peer_public, own)).decrypt(_NONCE, data, None)
+        return _cipher(key, peer_public, context, (peer_public, public_of(key))).decrypt(_NONCE, data, None)
     except InvalidTag as error:
         raise SecaggError(
             f"these {len(data)} bytes were not sealed for us by this peer in this round; they were changed, or mixed "
@@ -49,5 +48,5 @@ def unseal(private: bytes, peer_public: bytes, context: bytes, data: bytes) -> b
         ) from error
 
 
-def _cipher(private: bytes, peer_public: bytes, context: bytes, direction: tuple[bytes, bytes]) -> AESGCMSIV:
+def _cipher(private: X25519PrivateKey, peer_public: bytes, context: bytes, direction: tuple[bytes, bytes]) -> AESGCMSIV:
     return AESGCMSIV(derive(agree(private, peer_public), _SEAL_KEY_BYTES, _SEAL, context, *direction))

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from privacy.errors import SecaggError
 from privacy.noise import RandomSource
-from privacy.secagg.checks import KEY_BYTES, draw, require_bytes, require_context, require_other
+from privacy.secagg.checks import KEY_BYTES, draw, require_bytes, require_context
 
 MASK_KEY_BYTES: Final = 16
 _PAIR: Final = b"paceline/secagg/pair/1"
@@ -48,8 +48,7 @@ class Secrets:
 
 def public_key(seed: bytes) -> bytes:
     """The X25519 public key of `seed`."""
-    require_bytes("seed", seed, KEY_BYTES)
-    return X25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return public_of(load(seed))
 
 
 def pair_key(seed: bytes, peer_public: bytes, context: bytes) -> bytes:
@@ -58,14 +57,11 @@ def pair_key(seed: bytes, peer_public: bytes, context: bytes) -> bytes:
 
 
 def pair_keys(seed: bytes, peer_publics: Sequence[bytes], context: bytes) -> list[bytes]:
-    """`pair_key` with each of several peers; twice as fast, because our public key is computed once."""
+    """`pair_key` with each of several peers; twice as fast, because our key is loaded once."""
     require_context(context)
-    own = public_key(seed)
-    keys = []
-    for peer in peer_publics:
-        require_other(own, peer)
-        keys.append(derive(agree(seed, peer), MASK_KEY_BYTES, _PAIR, context, *sorted((own, peer))))
-    return keys
+    private = load(seed)
+    own = public_of(private)
+    return [derive(agree(private, peer), MASK_KEY_BYTES, _PAIR, context, *sorted((own, peer))) for peer in peer_publics]
 
 
 def self_key(seed: bytes, context: bytes) -> bytes:
@@ -75,12 +71,24 @@ def self_key(seed: bytes, context: bytes) -> bytes:
     return derive(seed, MASK_KEY_BYTES, _SELF, context)
 
 
-def agree(private: bytes, peer_public: bytes) -> bytes:
+def load(seed: bytes) -> X25519PrivateKey:
+    """The X25519 key of `seed`."""
+    require_bytes("private key", seed, KEY_BYTES)
+    return X25519PrivateKey.from_private_bytes(seed)
+
+
+def public_of(private: X25519PrivateKey) -> bytes:
+    """What the holder of `private` shows to others: 32 bytes."""
+    return private.public_key().public_bytes_raw()
+
+
+def agree(private: X25519PrivateKey, peer_public: bytes) -> bytes:
     """The secret that two X25519 keys have in common (RFC 7748, §6.1): 32 bytes to derive from, never a key itself."""
-    require_bytes("private key", private, KEY_BYTES)
     require_bytes("public key of a peer", peer_public, KEY_BYTES)
+    if peer_public == public_of(private):  # else what we seal for a peer could be handed to us as theirs
+        raise SecaggError("the public key of a peer is our own; expected another. Take no part in this round.")
     try:
-        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer_public))
+        return private.exchange(X25519PublicKey.from_public_bytes(peer_public))
     except ValueError as error:  # a point of low order: everybody would know the secret
         raise SecaggError(
             "the public key of a peer lies in the small subgroup, so that its masks would hide nothing; "
