@@ -11,7 +11,10 @@ from federation.terms import NoisedScores, Part, PersonTerms, PublishedScores, T
 
 
 class PersonDraft(Part):
-    """`PersonTerms` as a person writes them: `noise_multiplier` or `epsilon` is computed from the other."""
+    """`PersonTerms` as a person writes them: `noise_multiplier` or `epsilon` is computed from the other.
+
+    `levels` left out of shared noise are chosen by the number of trained parameters.
+    """
 
     unit: Annotated[str, Field(pattern="^(person|record)$")] = "person"
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
@@ -21,6 +24,9 @@ class PersonDraft(Part):
     max_attempts: Annotated[int, Field(ge=1, le=100_000)] | None = None
     delta: Annotated[float, Field(gt=0, lt=0.1)]
     epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
+    noise: Annotated[str, Field(pattern="^(node|shared)$")] = "node"
+    levels: Annotated[int, Field(ge=0, le=2**20)] = 0
+    colluding: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class NoisedDraft(Part):

@@ -9,6 +9,7 @@ discriminator and public randomness, hence costs no privacy).
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from federation.codecs import lane
 from federation.errors import ManifestError
 from federation.ids import PartyId
 from federation.manifest import Manifest, Member
@@ -67,6 +68,14 @@ def divisor(manifest: Manifest, phase: "Phase") -> float:
     return manifest.divisor() if phase.reads_people else float(len(_providers(manifest)))
 
 
+def size(workload: "Workload", phase: "Phase", trains: Sequence[str]) -> int:
+    """How many numbers a round of `phase` moves, narrowed to the prefixes `trains`."""
+    from federation.workload import trained_names
+
+    weights = workload.initial(0)
+    return sum(weights[name].numel() for name in trained_names(weights, phase, trains))
+
+
 def require_possible(workload: "Workload", manifest: Manifest) -> None:
     """Raise `ManifestError` unless the task's phases are the workload's, somebody can train each, and ε covers them."""
     order = turns(workload, manifest.training.phases)
@@ -82,6 +91,7 @@ def require_possible(workload: "Workload", manifest: Manifest) -> None:
             f"scaffold keeps one slope of each party, but the rounds of task {manifest.name} train several phases. "
             "Write scaffold = false, or name one phase."
         )
+    _require_levels(workload, manifest)
     idle = [phase.name for phase in order if not contributors(manifest, phase)]
     if idle:
         raise ManifestError(
@@ -94,6 +104,15 @@ def require_possible(workload: "Workload", manifest: Manifest) -> None:
             f"{needed} of {manifest.rounds} rounds read people's rows and need at least as many attempts, not "
             f"max_attempts = {manifest.privacy.max_attempts}."
         )
+
+
+def _require_levels(workload: "Workload", manifest: Manifest) -> None:
+    """Raise `TermsError` unless the levels of shared noise hold a person's update of this model."""
+    from privacy.levels import steps_per_clip
+
+    if isinstance(manifest.privacy, PersonTerms) and manifest.privacy.noise == "shared":
+        moved = size(workload, workload.phases[0], manifest.training.trains)
+        steps_per_clip(manifest.privacy.levels, lane.coordinates(moved))
 
 
 def _providers(manifest: Manifest) -> tuple[Member, ...]:

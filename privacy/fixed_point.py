@@ -5,7 +5,6 @@ scaled, rounded at random, and its norm is checked exactly in integers; only the
 instead would let one person move it by more than the noise was made for.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Final, NoReturn
@@ -14,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from privacy.charges import check_levels
-from privacy.errors import BoundError, TermsError
+from privacy.errors import BoundError
+from privacy.levels import steps_per_clip
 from privacy.noise import RandomSource, words
 from privacy.person_level import check_clip, check_updates, clipped
 
@@ -96,40 +95,6 @@ def combine_integers(parts: Sequence[BoundedIntegers]) -> BoundedIntegers:
     if sum(int(np.abs(part.vector).max()) for part in parts) > _LARGEST_SUM:
         raise BoundError(f"the sum of {len(parts)} parts does not fit in 64 bits. Choose fewer levels.")
     return BoundedIntegers(np.sum([part.vector for part in parts], axis=0, dtype=np.int64), first.levels, _SEAL)
-
-
-def steps_per_clip(levels: int, coordinates: int) -> float:
-    """How many steps of the grid the clip is long: a value is its whole number times clip / steps.
-
-    The largest s that leaves room for rounding: s² + N/4 + s + √N/2 ≤ levels² (Kairouz, Liu, Steinke 2021, Prop. 22
-    with β = e^{-1/2}, in units of the grid), so that a rounding keeps the norm with a probability above 0.39.
-
-    >>> round(steps_per_clip(1000, 4096), 1)
-    999.0
-    """
-    check_levels(levels)
-    needed = fewest_levels(coordinates)
-    if levels < needed:
-        raise TermsError(
-            f"found levels = {levels} for {coordinates:,} coordinates, whose rounding alone would fill them; expected "
-            f"at least {needed}. Write levels = {4 * needed} for a rounding error that hardly counts."
-        )
-    return _steps(levels, coordinates)
-
-
-def fewest_levels(coordinates: int) -> int:
-    """The smallest number of levels that leaves the clip one step of the grid."""
-    if isinstance(coordinates, bool) or not isinstance(coordinates, int) or coordinates < 1:
-        raise BoundError(f"found {coordinates!r} coordinates; expected a whole number of at least 1.")
-    levels = math.isqrt(coordinates // 4)
-    while levels * levels < 2 + coordinates / 4 + math.sqrt(coordinates) / 2:
-        levels += 1
-    return levels
-
-
-def _steps(levels: int, coordinates: int) -> float:
-    room = levels**2 + 0.5 - (math.sqrt(coordinates) + 1) ** 2 / 4  # completes the square (s + ½)²
-    return math.sqrt(room) - 0.5
 
 
 def _coordinates(spread: Spread, parameters: int) -> int:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from federation import drafts, phases, workloads
+from federation.codecs import lane
 from federation.drafts import NoisedDraft, PersonDraft
 from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
 from federation.ids import PartyId
 from federation.manifest import Manifest, Member, WorkloadPin
 from federation.signing import Acceptance, Identity, sign_digest, verify_acceptance, verify_manifest
 from federation.terms import SLUG, NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
+from privacy.levels import ample_levels
 from server import enrolment
 from server.settings import ServerFolder
 from server.store import ServerStore, Task, TaskState, open_store
@@ -63,12 +65,13 @@ def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFo
     rounds = _ROUNDS.validate_python(words.get("rounds"))
     workload, training = _workload(words.get("workload")), words.get("training")
     training = _with_phases(workload, training) if isinstance(training, dict) else training
+    on_people = _on_people(workload, training, rounds)
     issued_at = at.replace(microsecond=0)
     filled = {key: value for key, value in words.items() if key != "valid_days"} | {
         "workload": _pin(workload),
         "training": training,
         "cohort": cohort,
-        "privacy": _privacy(words.get("privacy"), _on_people(workload, training, rounds)),
+        "privacy": _privacy(_with_levels(words.get("privacy"), workload, training), on_people),
         "evaluation": _evaluation(words.get("evaluation"), rounds),
         "coordinator": Identity.load(folder.identity_key).fingerprint,
         "issued_at": issued_at,
@@ -168,6 +171,15 @@ def _with_phases(workload: "Workload", training: dict[str, Any]) -> dict[str, An
     return training | {"phases": [phase.name for phase in workload.phases]}
 
 
+def _with_levels(privacy: object, workload: "Workload", training: object) -> object:
+    """`privacy`; shared noise gets as many levels as the model's size asks for, where the file names none."""
+    if not isinstance(privacy, dict) or privacy.get("noise") != "shared" or "levels" in privacy:
+        return privacy
+    trains = TrainingTerms.model_validate(training).trains
+    size = phases.size(workload, workload.phases[0], trains)
+    return privacy | {"levels": ample_levels(lane.coordinates(size))}
+
+
 def _on_people(workload: "Workload", training: object, rounds: int) -> int:
     """How many of `rounds` read people's rows; all where `training` is invalid, which the whole contract will say."""
     try:
@@ -192,7 +204,7 @@ def _privacy(words: object, rounds: int) -> PersonTerms | Unprotected:
     draft = PersonDraft.model_validate(words)
     attempts = draft.max_attempts or rounds + 1
     rows = draft.rows_per_person if draft.unit == "record" else 1
-    noise, epsilon = _complete(draft, draft.sampling_rate, rows, attempts)
+    noise, epsilon = _complete(draft, draft.sampling_rate, rows, attempts, draft.levels)
     return PersonTerms.model_validate(
         draft.model_dump() | {"max_attempts": attempts, "noise_multiplier": noise, "epsilon": epsilon}
     )
@@ -211,7 +223,9 @@ def _evaluation(words: object, rounds: int) -> PublishedScores | NoisedScores | 
     )
 
 
-def _complete(draft: PersonDraft | NoisedDraft, rate: float, rows: int, charges: int) -> tuple[float, float]:
+def _complete(
+    draft: PersonDraft | NoisedDraft, rate: float, rows: int, charges: int, levels: int = 0
+) -> tuple[float, float]:
     """(σ, ε) that belong together. A person with `rows` > 1 is charged by group privacy, see `PersonTerms`."""
     from privacy import accounting
 
@@ -221,10 +235,10 @@ def _complete(draft: PersonDraft | NoisedDraft, rate: float, rows: int, charges:
     if draft.noise_multiplier is not None:
         noise = draft.noise_multiplier
     elif draft.epsilon is not None:
-        noise = max(accounting.noise_for(draft.epsilon, drawn, charges, draft.delta) * rows, 0.1)
+        noise = max(accounting.noise_for(draft.epsilon, drawn, charges, draft.delta, levels) * rows, 0.1)
     else:
         raise ManifestError("privacy terms need epsilon or noise_multiplier; the other one is computed from it.")
-    cost = accounting.SampledGaussian(drawn, noise / rows)
+    cost = accounting.charge(drawn, noise / rows, levels)
     return noise, _rounded_up(accounting.epsilon(cost, charges, draft.delta))
 
 

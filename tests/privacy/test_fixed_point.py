@@ -19,10 +19,9 @@ from privacy.fixed_point import (
     BoundedIntegers,
     bound_integers,
     combine_integers,
-    fewest_levels,
     no_integers,
-    steps_per_clip,
 )
+from privacy.levels import steps_per_clip
 from privacy.noise import os_source
 
 LEAST_PROBABLE = 1e-6
@@ -138,29 +137,6 @@ def test_many_people_are_rounded_in_blocks(monkeypatch):
     whole = (updates / updates.norm(dim=1, keepdim=True).clamp(min=1)).sum(dim=0).numpy()
     np.testing.assert_allclose(found / steps_per_clip(2**20, 8), whole, atol=1e-4)
     assert max(sizes) == 3
-
-
-@settings(max_examples=200, deadline=None)
-@given(levels=st.integers(1, 2**20), coordinates=st.integers(1, 2**24))
-def test_the_steps_leave_room_for_rounding_and_no_more(levels, coordinates):
-    # Kairouz, Liu, Steinke 2021, Proposition 22 with β = e^{-1/2}, in units of the grid.
-    if levels < fewest_levels(coordinates):
-        with pytest.raises(TermsError, match=f"expected at least {fewest_levels(coordinates)}"):
-            steps_per_clip(levels, coordinates)
-        return
-    steps = steps_per_clip(levels, coordinates)
-    norm = steps**2 + coordinates / 4 + steps + math.sqrt(coordinates) / 2
-    assert norm == pytest.approx(levels**2, rel=1e-9)
-    assert 1 - 1e-6 <= steps < levels
-
-
-@pytest.mark.parametrize("coordinates", [1, 2, 7, 4096, 86_016, 10**7])
-def test_the_fewest_levels_leave_one_step(coordinates):
-    fewest = fewest_levels(coordinates)
-    assert steps_per_clip(fewest, coordinates) >= 1 - 1e-9
-    if fewest > 1:
-        with pytest.raises(TermsError, match="rounding alone would fill them"):
-            steps_per_clip(fewest - 1, coordinates)
 
 
 @pytest.mark.parametrize("levels", [0, -1, 2**20 + 1, 1.5, "1", None, True])
