@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from federation.codecs import int8_block, raw16, raw32, urq
+from federation.codecs import ecq, int8_block, raw16, raw32, urq
 from federation.codecs.checks import Vector
 from federation.errors import WireError
 
@@ -44,8 +44,9 @@ CODECS = {
 }
 
 
-SMALLEST_BITS, LARGEST_BITS = 0.01, 4.0
-"""Budgets in bits per value that a task may name."""
+SMALLEST_BITS, LARGEST_BITS = 0.01, 8.0
+"""Budgets in bits per value that a task may name; for some codecs fewer."""
+_MOST_BITS = {"urq": 4.0, "ecq": LARGEST_BITS}
 
 
 def _urq(bits: float) -> Codec:
@@ -54,18 +55,29 @@ def _urq(bits: float) -> Codec:
     )
 
 
-BUDGETED: dict[str, Callable[[float], Codec]] = {"urq": _urq}
+def _ecq(bits: float) -> Codec:
+    return Codec(
+        "ecq", False, False, False, partial(ecq.encode, bits), partial(ecq.decode, bits), partial(ecq.max_bytes, bits)
+    )
+
+
+BUDGETED: dict[str, Callable[[float], Codec]] = {"urq": _urq, "ecq": _ecq}
 """Codecs that are told how many bits per value they may take."""
 
 
 def find(name: str, bits: float = 0.0) -> Codec:
-    """The codec called `name`; `bits` per value where it has a budget, else 0. `WireError` if there is none such."""
+    """The codec called `name`; `bits` per value where it has a budget, else 0. `WireError` if there is none such.
+
+    Lanes are none: they add up before they are decoded (`federation.codecs.lane`).
+    """
     if name in BUDGETED:
-        if not SMALLEST_BITS <= bits <= LARGEST_BITS:
-            raise WireError(f"codec {name} takes {SMALLEST_BITS:g} to {LARGEST_BITS:g} bits per value, not {bits:g}.")
+        if not SMALLEST_BITS <= bits <= _MOST_BITS[name]:
+            raise WireError(
+                f"codec {name} takes {SMALLEST_BITS:g} to {_MOST_BITS[name]:g} bits per value, not {bits:g}."
+            )
         return BUDGETED[name](bits)
     if name not in CODECS:
         raise WireError(f"codec {name[:40]!r} is unknown; this version knows {', '.join((*CODECS, *BUDGETED))}.")
     if bits:
-        raise WireError(f"codec {name} has no budget, but {bits:g} bits per value were named; name 0, or urq.")
+        raise WireError(f"codec {name} has no budget, but {bits:g} bits per value were named; name 0, or urq or ecq.")
     return CODECS[name]

@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from federation.codecs import sign_hiding
+from federation.codecs import grouping, sign_hiding
 from federation.codecs.checks import Vector
 from federation.codecs.sign_hiding import Signs
 from federation.errors import WireError
@@ -24,28 +24,24 @@ STEP_UNIT = 1 / 512
 SMALLEST_STEP, LARGEST_STEP = 64, 2**16 - 1
 REACH = 6.5
 """Levels end at this many standard deviations; what lies beyond takes the last level."""
-GROUPS = 4096
 BOTTOM = 2**16 + 1
 """What stands below the first level: when all are read exactly this is left, or bytes were lost, added or changed."""
 SMALLEST_BLOCK, LARGEST_BLOCK, PER_BLOCK = 16, 1024, 1.6
 """A sign is hidden in as many levels as hold so many other than zero on average: with fewer, changes cost too much."""
-WEIGHT = 2**20
-"""Probabilities are whole multiples of 1 / this, so that both sides have the very same ones."""
 
 _BYTES = constriction.stream.model.Uniform(256)
 
 
 @dataclass(frozen=True)
 class Model:
-    """Magnitudes 0 … `top`, `group` of them to a symbol; one sign in each `block` of levels is hidden.
+    """Magnitudes 0 … `top`; one sign in each `block` of levels is hidden.
 
     `weights` (top + 1,) is proportional to the odds of the magnitudes.
     """
 
     top: int
-    group: int
     block: int
-    weights: npt.NDArray[np.float64]
+    weights: grouping.Weights
 
 
 @cache
@@ -75,10 +71,9 @@ def model(step: int) -> Model:
     width = step * STEP_UNIT
     top = max(2, math.ceil(REACH / width - 0.5))
     beyond = [1.0, *(math.erfc((level + 0.5) * width / math.sqrt(2)) for level in range(top)), 0.0]
-    weights = [max(1, round((beyond[level] - beyond[level + 1]) * WEIGHT)) for level in range(top + 1)]
-    group = int(math.log(GROUPS) / math.log(top + 1))
+    weights = grouping.whole_weights(-np.diff(beyond))
     block = min(max(SMALLEST_BLOCK, round(PER_BLOCK / max(beyond[1], PER_BLOCK / LARGEST_BLOCK))), LARGEST_BLOCK)
-    return Model(top, group, block, np.array(weights, np.float64))
+    return Model(top, block, weights)
 
 
 def encode(magnitudes: Vector, negative: Signs, step: int) -> Words:
@@ -88,7 +83,7 @@ def encode(magnitudes: Vector, negative: Signs, step: int) -> Words:
     first, _ = sign_hiding.hidden(magnitudes, places, odds.block)
     coder = constriction.stream.stack.AnsCoder(np.array([BOTTOM], np.uint32))
     coder.encode_reverse(np.packbits(negative[places[~first]]).astype(np.int32), _BYTES)
-    coder.encode_reverse(_grouped(magnitudes, odds), _symbols(step))
+    coder.encode_reverse(grouping.joined(magnitudes, odds.top), _symbols(step))
     words: Words = coder.get_compressed()
     return words
 
@@ -99,10 +94,8 @@ def decode(words: Words, count: int, step: int) -> Vector:
     if len(words) and words[-1] == 0:
         raise WireError("the coded levels end in an empty word, which no sender writes; leave its message out.")
     coder = constriction.stream.stack.AnsCoder(words)
-    levels: Vector = _magnitudes(odds.top, odds.group).take(
-        coder.decode(_symbols(step), -(-count // odds.group)), axis=0
-    )
-    levels, rest = np.split(levels.reshape(-1), [count])
+    symbols = coder.decode(_symbols(step), -(-count // grouping.group_of(odds.top)))
+    levels, rest = np.split(grouping.parted(symbols, odds.top), [count])
     places = np.flatnonzero(levels)
     first, below = sign_hiding.hidden(levels, places, odds.block)
     shown = len(places) - len(below)
@@ -115,30 +108,7 @@ def decode(words: Words, count: int, step: int) -> Vector:
     return levels
 
 
-def _grouped(magnitudes: Vector, odds: Model) -> npt.NDArray[np.int32]:
-    """One symbol for each group, padded with zeros: sums below 2²⁴, exact in float32."""
-    places = (odds.top + 1) ** np.arange(odds.group - 1, -1, -1, dtype=np.float32)
-    whole = len(magnitudes) // odds.group * odds.group
-    symbols = np.empty(-(-len(magnitudes) // odds.group), np.float32)
-    np.matmul(magnitudes[:whole].reshape(-1, odds.group), places, out=symbols[: whole // odds.group])
-    if whole < len(magnitudes):
-        symbols[-1] = magnitudes[whole:] @ places[: len(magnitudes) - whole]
-    return symbols.astype(np.int32)
-
-
 @lru_cache(maxsize=64)
 def _symbols(step: int) -> "constriction.stream.model.Categorical":
-    """The odds of whole groups; plain products of whole numbers, taken in the same order by everybody."""
-    odds = model(step)
-    joint = odds.weights / WEIGHT
-    for _ in range(odds.group - 1):
-        joint = np.multiply.outer(joint, odds.weights / WEIGHT).reshape(-1)
-    return constriction.stream.model.Categorical(joint, perfect=False)
-
-
-@lru_cache(maxsize=64)
-def _magnitudes(top: int, group: int) -> Vector:
-    """Which magnitudes each symbol stands for: float32 (symbols, group)."""
-    base = top + 1
-    places = base ** np.arange(group - 1, -1, -1)
-    return (np.arange(base**group)[:, None] // places % base).astype(np.float32)
+    """The odds of whole groups."""
+    return grouping.joint(model(step).weights)

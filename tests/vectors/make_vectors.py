@@ -58,7 +58,7 @@ def codec_cases():
         "ramp": [step / 8 for step in range(-8, 9)],
         "spiky": [100.0, 1e-3, -1e-3, 0.5] + [0.25] * 252 + [-3.0, math.pi],
     }
-    for name, bits in (("raw32", 0.0), ("raw16", 0.0), ("int8_block", 0.0), ("urq", 0.25), ("urq", 2.0)):
+    for name, bits in (("raw32", 0.0), ("raw16", 0.0), ("int8_block", 0.0), ("urq", 0.25), ("urq", 2.0), ("ecq", 0.5), ("ecq", 4.0)):
         for what, values in cases.items():
             vector, codec = np.array(values, np.float32), find(name, bits)
             data = codec.encode(vector, 11)
