@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import rfc8785
 from pyroaring import BitMap
 
 from clients.permissions import ConsentIndex
@@ -20,6 +19,7 @@ from clients.statements import ConsentStatement, Judge
 from clients.store import ConsentEvent, NodeStore, audit_log, consent_log, registry, variates
 from clients.store.database import Transaction
 from clients.store.moments import FOREVER, to_micros
+from federation import canonical
 from federation.consent import AGE_OF_CONSENT_YEARS, PERMITTING, ConsentState, Purpose
 from federation.errors import Refused
 from federation.ids import PersonNumber, TaskDigest
@@ -112,7 +112,7 @@ def permitted(
 
 def commitment(store: NodeStore, snapshot: Snapshot, task: TaskDigest | None = None) -> str:
     """HMAC of task, purpose, moment and people under a key of this node: nobody else can try out who it was."""
-    said = rfc8785.dumps({"task": task, "purpose": snapshot.purpose, "at": to_micros(snapshot.at)})
+    said = canonical.dumps({"task": task, "purpose": snapshot.purpose, "at": to_micros(snapshot.at)})
     numbers = np.asarray(snapshot.people.to_array()).astype("<u4").tobytes()
     return hmac.new(store.snapshot_key(), said + numbers, hashlib.sha256).hexdigest()
 

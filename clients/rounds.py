@@ -6,16 +6,19 @@ Bounded → Private → bytes. `verify` and `admit` are here, `eligible` to `noi
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from clients import algorithm_provider, consent, scaffold, secure, view
 from clients.node import Agreed, Node, Question, open_node
 from clients.policy import admit
 from clients.replies import common, record, refuse, refuse_unreadable
 from clients.scores import evaluate
+from clients.store import AcceptedTask
 from clients.updates import train_on_people, train_on_public
 from federation import codecs, wire, workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, Refusal, Refused
+from federation.ids import TaskDigest
 from federation.manifest import Manifest, parse
 from federation.messages import (
     AgreeRequest,
@@ -30,7 +33,7 @@ from federation.messages import (
 from federation.phases import phase_of
 from federation.roles import Role, Step, training_step
 from federation.terms import PublishedScores
-from federation.workload import Vector, Weights, Workload, flatten, trained_names, unflatten
+from federation.workload import Vector, Weights, Workload, flatten, shapes, trained_names, unflatten
 
 __all__ = ["Node", "answer", "open_node"]
 
@@ -137,10 +140,17 @@ def _accepted(node: Node, question: Question) -> Manifest:
             Refusal.NOT_ACCEPTED,
             f"task {question.task[:12]} was not accepted by this node. Read it with `paceline node review`.",
         )
-    manifest = parse(accepted.manifest_json)
-    if manifest.digest() != question.task:
+    manifest, digest = _parsed(accepted)
+    if digest != question.task:
         raise Refused(Refusal.BAD_MESSAGE, "the stored task is not the one that was accepted; accept it again.")
     return manifest
+
+
+@lru_cache(maxsize=16)
+def _parsed(accepted: AcceptedTask) -> tuple[Manifest, TaskDigest]:
+    """The manifest of a task and its digest; the same text has the same."""
+    manifest = parse(accepted.manifest_json)
+    return manifest, manifest.digest()
 
 
 def _step(question: Question, role: Role) -> Step:
@@ -185,7 +195,7 @@ def _received(node: Node, agreed: Agreed, question: ModelRequest) -> tuple[Weigh
 
     Only a question to train under SCAFFOLD brings a control variate, (trained parameters,).
     """
-    like = agreed.workload.initial(agreed.manifest.training.seed)
+    like = shapes(agreed.workload.initial, agreed.manifest.training.seed)
     names = sorted(like)
     size = behind = sum(like[name].numel() for name in names)
     if isinstance(question, TrainRequest) and agreed.manifest.training.scaffold:

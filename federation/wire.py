@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import rfc8785
 from pydantic import Field, ValidationError
 
+from federation import canonical
 from federation.errors import WireError
 from federation.manifest import explain
 from federation.messages import (
@@ -160,6 +161,6 @@ def _checked_payload(envelope: RequestEnvelope | AnswerEnvelope, payload: memory
 
 def _canonical(body: dict[str, Any]) -> bytes:
     try:
-        return rfc8785.dumps(body)
+        return canonical.dumps(body)
     except (rfc8785.CanonicalizationError, UnicodeError) as error:
         raise WireError(f"the header has no canonical form (RFC 8785): {error}.") from error

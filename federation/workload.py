@@ -8,6 +8,7 @@ only one reads people's rows; what a recommender knows of a person is derived in
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,12 @@ class Workload:
         raise WorkloadError(
             f"workload {self.name} has no phase {name!r}; it has {', '.join(phase.name for phase in self.phases)}."
         )
+
+
+@lru_cache(maxsize=16)
+def shapes(initial: Callable[[int], dict[str, torch.Tensor]], seed: int) -> Weights:
+    """Names and shapes of the weights that `initial(seed)` makes, for `unflatten`; their values mean nothing."""
+    return {name: tensor.new_zeros(()).expand(tensor.shape) for name, tensor in initial(seed).items()}
 
 
 def trained_names(weights: Weights, phase: Phase, trains: Sequence[str] = ()) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import rfc8785
 from sqlalchemy import insert
 from sqlmodel import Session, col, func, select
 
@@ -11,6 +10,7 @@ from clients.store.moments import from_micros
 from clients.store.prepared import prepared
 from clients.store.records import AuditEntry
 from clients.store.tables import AuditRow
+from federation import canonical
 from federation.audit import leaf_hash
 from federation.errors import StoreError
 
@@ -22,7 +22,7 @@ WRITE = prepared(insert(AuditRow))
 def append(tx: Transaction, kind: str, body: Body, at: int) -> None:
     """Write one entry after the last one."""
     ((number,),) = tx.rows(NEXT)
-    text = rfc8785.dumps(body).decode()
+    text = canonical.dumps(body).decode()
     tx.rows(WRITE, number=number, at=at, kind=kind, body=text, leaf=_leaf(number, at, kind, text).hex())
 
 
@@ -49,4 +49,4 @@ def verify(tx: Session) -> int:
 
 
 def _leaf(number: int, at: int, kind: str, body: str) -> bytes:
-    return leaf_hash(rfc8785.dumps({"number": number, "at": at, "kind": kind, "body": body}))
+    return leaf_hash(canonical.dumps({"number": number, "at": at, "kind": kind, "body": body}))

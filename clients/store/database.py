@@ -129,7 +129,8 @@ class Database:
                 self._session = session
                 try:
                     yield session
-                    session.commit()
+                    if session.in_transaction():  # whether more than prepared statements was asked of it
+                        session.commit()
                     self._raw.commit()
                 except BaseException:
                     self._undone += 1

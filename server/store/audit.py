@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import rfc8785
 from sqlalchemy import bindparam, func, insert, update
 from sqlmodel import Session, col, select
 
-from federation import audit
+from federation import audit, canonical
 from server.store.database import Database
 from server.store.records import AuditEntry
 from server.store.tables import AuditTable, CounterTable
@@ -28,7 +27,7 @@ class AuditLog(Database):
     def append(self, session: Session, kind: str, body: Mapping[str, Any]) -> int:
         """Append within a transaction, so that an entry exists exactly if what it tells about does."""
         number, at = self.take_number(session, "audit"), self.clock()
-        text = rfc8785.dumps({"at": at.isoformat(), "body": dict(body), "kind": kind, "number": number})
+        text = canonical.dumps({"at": at.isoformat(), "body": dict(body), "kind": kind, "number": number})
         leaf = audit.leaf_hash(text).hex()
         words = {"number": number, "at": at, "kind": kind, "body": text.decode(), "leaf": leaf}
         session.connection().execute(WRITE, words)
