@@ -69,27 +69,23 @@ def masked_sum(values, parties, bits, context=CONTEXT):
 
 @pytest.mark.parametrize("count", range(3, 13))
 def test_the_sum_is_exact_with_any_number_dropped_down_to_the_threshold(count):
-    threshold, size = 2 * count // 3 + 1, 41
-    for bits in (4 + count, 24):
-        parties, values = party_secrets(count), vectors(count, size, bits)
-        publics = keys_of(parties)
-        shares = {
-            point: [split(seed, threshold, range(1, count + 1), SOURCE) for seed in (own.self_seed, own.mask_seed)]
-            for point, own in parties.items()
+    threshold, everybody, parties = 2 * count // 3 + 1, range(1, count + 1), party_secrets(count)
+    shares = {
+        point: [split(seed, threshold, everybody, SOURCE) for seed in (own.self_seed, own.mask_seed)]
+        for point, own in parties.items()
+    }
+    for gone in range(count - threshold + 1):
+        order = (np.random.default_rng(gone).permutation(count) + 1).tolist()
+        dropped, alive = order[:gone], order[gone:]
+        restored = {
+            point: join({sender: shares[point][point in dropped][sender] for sender in alive[:threshold]}, threshold)
+            for point in parties
         }
-        for gone in range(count - threshold + 1):
-            order = np.random.default_rng(gone).permutation(count) + 1
-            dropped, alive = [int(point) for point in order[:gone]], [int(point) for point in order[gone:]]
-            given = {point: values[point] for point in alive}
-            answers = alive[:threshold]
-            restored = {
-                point: join({sender: shares[point][point in dropped][sender] for sender in answers}, threshold)
-                for point in parties
-            }
-            seeds = {point: restored[point] for point in alive}
-            lost = {point: restored[point] for point in dropped}
-            found = unmask(masked_sum(given, parties, bits), bits, seeds, lost, publics, CONTEXT)
-            np.testing.assert_array_equal(found, summed(given, bits))
+        seeds, lost = ({point: restored[point] for point in some} for some in (alive, dropped))
+        for bits in range(4, 25):
+            values = {point: vector for point, vector in vectors(count, 11, bits).items() if point in alive}
+            found = unmask(masked_sum(values, parties, bits), bits, seeds, lost, keys_of(parties), CONTEXT)
+            np.testing.assert_array_equal(found, summed(values, bits))
 
 
 @settings(max_examples=40, deadline=None)

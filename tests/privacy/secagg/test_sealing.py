@@ -64,6 +64,13 @@ def test_a_message_cut_off_or_continued_is_found(edit):
         unseal(RECEIVER, public_key(SENDER), CONTEXT, edit(sealed()))
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=120), st.binary(min_size=30, max_size=34))
+def test_whatever_comes_as_a_message_or_a_key_is_refused_cleanly(data, peer):
+    with pytest.raises(SecaggError):
+        unseal(RECEIVER, peer, CONTEXT, data)
+
+
 @pytest.mark.parametrize("data", [b"", bytes(16), None, "text"])
 def test_what_cannot_be_a_sealed_message_is_refused(data):
     with pytest.raises(SecaggError, match="no sealed message; expected more than 16 bytes"):

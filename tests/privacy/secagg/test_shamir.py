@@ -1,5 +1,7 @@
 """Any threshold of shares gives the secret, fewer give nothing, a wrong one among more is found."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,6 +104,16 @@ def test_a_wrong_share_among_more_than_the_threshold_is_found(sharing, data):
     value = (number(shares[wrong]) + data.draw(st.integers(1, PRIME - 1))) % PRIME
     with pytest.raises(SecaggError, match="do not lie on one polynomial"):
         join(shares | {wrong: value.to_bytes(SHARE_BYTES, "little")}, threshold)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.dictionaries(st.integers(-1, 9), st.binary(max_size=40) | st.binary(min_size=33, max_size=33)),
+    st.integers(-1, 6),
+)
+def test_whatever_comes_as_shares_gives_32_bytes_or_a_clean_error(shares, threshold):
+    with contextlib.suppress(SecaggError):
+        assert len(join(shares, threshold)) == 32
 
 
 def test_a_share_at_another_point_is_found():
