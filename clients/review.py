@@ -15,6 +15,7 @@ from federation.phases import turns
 from federation.roles import Role, Step
 from federation.signing import verify_manifest
 from federation.terms import NoisedScores, PersonTerms, PublishedScores
+from federation.trust import trust
 
 PURPOSES = {
     Purpose.TRAIN_MOTION_MODELS: "training motion models together with others",
@@ -62,6 +63,7 @@ def review(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: d
             **({"takes turns": _turns(manifest)} if manifest.training.phases else {}),
             "reads": _reads(manifest, pinned.role),
             "privacy": _privacy(manifest, policy),
+            "trust": f"{trust(manifest)}{_confirmed(manifest, members)}",
             "scores": _scores(manifest, pinned.role),
             "leaves this node": _leaves(manifest, pinned.role),
             "until": f"{manifest.expires_at:%Y-%m-%d %H:%M %Z}. What was spent of a person's budget stays spent.",
@@ -103,14 +105,23 @@ def _privacy(manifest: Manifest, policy: Policy) -> str:
             "NONE. Updates leave without noise; single people could be recognised in them. Allowed only if "
             "allow_unprotected in node.toml names this task."
         )
-    from privacy.accounting import SampledGaussian
     from privacy.statement import statement
 
-    mechanism = SampledGaussian(terms.sampling_rate, terms.noise_multiplier)
-    promise = statement(terms.unit, mechanism, terms.max_attempts, terms.delta, terms.clip, terms.rows_per_person)
+    promise = statement(
+        terms.unit, terms.mechanism(), terms.max_attempts, terms.delta, terms.clip, terms.rows_per_person
+    )
     mine = cost_per_person(manifest, policy.delta)
     own = f"In this node's own terms: at most ε = {mine:.3f} of {policy.max_epsilon:g} (δ = {policy.delta:g})."
     return f"{promise.sentence()} {own}"
+
+
+def _confirmed(manifest: Manifest, members: Members) -> str:
+    """How many of the parties that a secure sum relies on this node's owner knows."""
+    if not manifest.exchange.secure:
+        return ""
+    parties = manifest.contributors()
+    known = sum(member.party in members.fingerprints for member in parties)
+    return f" Here {known} of these {len(parties)} were confirmed before; `paceline node accept` confirms all listed."
 
 
 def _scores(manifest: Manifest, role: Role) -> str:
@@ -130,7 +141,7 @@ def _leaves(manifest: Manifest, role: Role) -> str:
     size = "the trained weights' update" if not manifest.training.trains else f"updates of {manifest.training.trains}"
     if role is Role.ALGORITHM_PROVIDER:
         return f"first weights and {size}, made from synthetic rows."
-    noise = "clipped, summed over people and noised" if isinstance(manifest.privacy, PersonTerms) else "as it is"
+    noise = _treated(manifest)
     if manifest.training.scaffold:
         size += " and of this node's control variate (SCAFFOLD; kept here until the task ends or somebody withdraws)"
     codec, bits = manifest.exchange.up, manifest.exchange.up_bits
@@ -139,6 +150,14 @@ def _leaves(manifest: Manifest, role: Role) -> str:
         f"per round {size}, {noise}, coded as {coded}; a keyed commitment to the consent snapshot; the "
         "ledger's head; or a refusal with a code. Never rows, pseudonyms, counts or losses."
     )
+
+
+def _treated(manifest: Manifest) -> str:
+    hidden = " under a mask that only a sum over parties takes off" if manifest.exchange.secure else ""
+    if not isinstance(manifest.privacy, PersonTerms):
+        return f"as it is{hidden}"
+    noised = "noised with this node's share" if manifest.privacy.noise == "shared" else "noised"
+    return f"clipped, summed over people and {noised}{hidden}"
 
 
 def _objections(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: datetime) -> list[str]:

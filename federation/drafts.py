@@ -13,7 +13,7 @@ from federation.terms import NoisedScores, Part, PersonTerms, PublishedScores, T
 class PersonDraft(Part):
     """`PersonTerms` as a person writes them: `noise_multiplier` or `epsilon` is computed from the other.
 
-    `levels` left out of shared noise are chosen by the number of trained parameters.
+    `levels` left out of shared noise are chosen by the number of trained parameters, `colluding` is then 1.
     """
 
     unit: Annotated[str, Field(pattern="^(person|record)$")] = "person"

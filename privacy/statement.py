@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from privacy import accounting
-from privacy.accounting import SampledGaussian
+from privacy.accounting import Charge, SampledSkellam
 
 Unit = Literal["person", "record"]
 
@@ -15,7 +15,8 @@ class Statement:
 
     `epsilon` is the person's, by RDP; `epsilon_pld` the person's, by PLD for these terms, fixed beforehand.
     `record_epsilon` stands beside it only: for one row of a person who takes part (unit person), or for one row alone
-    (unit record, where `epsilon` follows from it by group privacy over `rows_per_person` rows).
+    (unit record, where `epsilon` follows from it by group privacy over `rows_per_person` rows). `levels` are those of
+    noise that parties share, 0 for a node's own; for shared noise no PLD is known, and RDP stands everywhere.
     """
 
     unit: Unit
@@ -28,6 +29,7 @@ class Statement:
     clip: float
     charges: int
     rows_per_person: int
+    levels: int
     record_epsilon: float
     accountant: Literal["RDP"] = "RDP"
 
@@ -40,7 +42,11 @@ class Statement:
             f"Adding or removing one person, with all their rows, changes the probability of anything that can be "
             f"seen of this training by at most the factor e^ε, ε = {_up(self.epsilon)}, plus δ = {self.delta:g} "
             f"(unit: person; adjacency: {self.adjacency}; accountant: {self.accountant}, binding across tasks). "
-            f"By PLD, for these terms alone, fixed beforehand: ε = {_up(self.epsilon_pld)}."
+            + (
+                "No tighter figure by PLD is known for noise that parties share."
+                if self.levels
+                else f"By PLD, for these terms alone, fixed beforehand: ε = {_up(self.epsilon_pld)}."
+            )
         )
 
     def _mechanism(self) -> str:
@@ -48,15 +54,23 @@ class Statement:
         drawn = "people" if self.unit == "person" else "rows"
         return (
             f"Mechanism: Poisson sampling of {drawn} at q = {self.sampling_rate:g}; {clipped} clipped to L2 norm "
-            f"{self.clip:g}; Gaussian noise of σ = {self.noise_multiplier:g} times that; T = {self.charges} charges, "
-            "one for every attempt."
+            f"{self.clip:g}{self._noise()}; T = {self.charges} charges, one for every attempt."
+        )
+
+    def _noise(self) -> str:
+        if not self.levels:
+            return f"; Gaussian noise of σ = {self.noise_multiplier:g} times that"
+        return (
+            f", rotated and rounded to whole numbers of norm {self.levels} at most; Skellam noise of σ = "
+            f"{self.noise_multiplier:g} times that, of which each party adds a share under its mask"
         )
 
     def _beside(self) -> str:
+        accountant = "RDP" if self.levels else "PLD"
         if self.unit == "person":
             return (
                 f"Beside it, and no substitute for it: one row of a person who is known to take part is hidden with "
-                f"ε = {_up(self.record_epsilon)} (unit: record; adjacency: that person's rows replaced; PLD)."
+                f"ε = {_up(self.record_epsilon)} (unit: record; adjacency: that person's rows replaced; {accountant})."
             )
         return (
             f"The mechanism clips rows; the figures above follow by group privacy for {self.rows_per_person} rows per "
@@ -65,7 +79,7 @@ class Statement:
         )
 
 
-def statement(unit: Unit, mechanism: SampledGaussian, charges: int, delta: float, clip: float, rows: int) -> Statement:
+def statement(unit: Unit, mechanism: Charge, charges: int, delta: float, clip: float, rows: int) -> Statement:
     """The promise of `charges` draws of `mechanism` (q and σ as the task writes them), `rows` at most per person."""
     person = mechanism if unit == "person" else accounting.of_group(mechanism, rows)
     record = accounting.epsilon_replaced if unit == "person" else accounting.epsilon_pld
@@ -80,6 +94,7 @@ def statement(unit: Unit, mechanism: SampledGaussian, charges: int, delta: float
         clip=clip,
         charges=charges,
         rows_per_person=rows,
+        levels=mechanism.levels if isinstance(mechanism, SampledSkellam) else 0,
         record_epsilon=record(mechanism, charges, delta),
     )
 

@@ -12,6 +12,7 @@ from federation.ids import PartyId
 from federation.manifest import Manifest
 from federation.roles import Step, may
 from federation.terms import NoisedScores, PersonTerms
+from federation.trust import trust
 from privacy.accounting import SampledGaussian
 from privacy.statement import statement
 from server.settings import ServerSettings
@@ -87,6 +88,7 @@ def as_markdown(described: dict[str, Any]) -> str:
             "## Privacy",
             "",
             described["privacy"]["sentence"],
+            *[f"\n{sentence}" for sentence in [described["privacy"].get("trust")] if sentence],
             *[f"\n{sentence}" for sentence in [described["privacy"].get("evaluation_sentence")] if sentence],
             "",
             "## Lineage",
@@ -130,10 +132,16 @@ def _scores(store: ServerStore, task: Task) -> list[dict[str, Any]]:
 
 def _privacy(store: ServerStore, task: Task, manifest: Manifest) -> dict[str, Any]:
     terms, said = manifest.privacy, manifest.privacy.model_dump(mode="json")
-    found = {"terms": said, "attempts_charged": charges(store, task)[0], "sentence": NO_PRIVACY}
+    found = {
+        "terms": said,
+        "attempts_charged": charges(store, task)[0],
+        "sentence": NO_PRIVACY,
+        "trust": trust(manifest),
+    }
     if isinstance(terms, PersonTerms):
-        mechanism = SampledGaussian(terms.sampling_rate, terms.noise_multiplier)
-        promise = statement(terms.unit, mechanism, terms.max_attempts, terms.delta, terms.clip, terms.rows_per_person)
+        promise = statement(
+            terms.unit, terms.mechanism(), terms.max_attempts, terms.delta, terms.clip, terms.rows_per_person
+        )
         found["sentence"] = promise.sentence()
     if isinstance(manifest.evaluation, NoisedScores):
         scores = manifest.evaluation

@@ -14,7 +14,7 @@ from federation.manifest import Manifest
 from federation.messages import TrainRequest
 from federation.terms import PersonTerms
 from federation.workload import Vector
-from privacy.fixed_point import steps_per_clip
+from privacy.levels import steps_per_clip
 from privacy.secagg import shamir
 from privacy.secagg.masking import unmask
 from privacy.secagg.secrets import public_key

@@ -71,7 +71,7 @@ def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFo
         "workload": _pin(workload),
         "training": training,
         "cohort": cohort,
-        "privacy": _privacy(_with_levels(words.get("privacy"), workload, training), on_people),
+        "privacy": _privacy(_with_shares(words.get("privacy"), workload, training), on_people),
         "evaluation": _evaluation(words.get("evaluation"), rounds),
         "coordinator": Identity.load(folder.identity_key).fingerprint,
         "issued_at": issued_at,
@@ -171,13 +171,16 @@ def _with_phases(workload: "Workload", training: dict[str, Any]) -> dict[str, An
     return training | {"phases": [phase.name for phase in workload.phases]}
 
 
-def _with_levels(privacy: object, workload: "Workload", training: object) -> object:
-    """`privacy`; shared noise gets as many levels as the model's size asks for, where the file names none."""
-    if not isinstance(privacy, dict) or privacy.get("noise") != "shared" or "levels" in privacy:
+def _with_shares(privacy: object, workload: "Workload", training: object) -> object:
+    """`privacy`; shared noise gets the levels that the model's size asks for, where the file names none.
+
+    One party may collude unless the file says otherwise: every party sees the model and knows its own share.
+    """
+    if not isinstance(privacy, dict) or privacy.get("noise") != "shared":
         return privacy
     trains = TrainingTerms.model_validate(training).trains
     size = phases.size(workload, workload.phases[0], trains)
-    return privacy | {"levels": ample_levels(lane.coordinates(size))}
+    return {"levels": ample_levels(lane.coordinates(size)), "colluding": 1} | privacy
 
 
 def _on_people(workload: "Workload", training: object, rounds: int) -> int:

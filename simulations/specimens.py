@@ -36,7 +36,7 @@ from federation.signing import (
     sign_membership,
 )
 from federation.terms import ExchangeTerms, NoisedScores, PersonTerms, PublishedScores, TrainingTerms, Unprotected
-from privacy.accounting import SampledGaussian, epsilon
+from privacy.accounting import SampledGaussian, SampledSkellam, epsilon
 
 ISSUED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = ISSUED + timedelta(minutes=5)
@@ -116,6 +116,30 @@ def manifest() -> Manifest:
 def open_manifest() -> Manifest:
     """The same task without differential privacy, with published scores."""
     changed = {"privacy": Unprotected(unit="none"), "evaluation": PublishedScores(disclosure="published")}
+    return Manifest.model_validate(dict(manifest()) | changed)
+
+
+def shared_manifest(parties: int = 6, colluding: int = 1, min_parties: int = 3) -> Manifest:
+    """A task of that many data providers, who share the noise of their people."""
+    names = [PartyId(f"runners-{number}") for number in range(1, parties + 1)]
+    spent = epsilon(SampledSkellam(0.5, 4.0, 256), 12, 1e-3)
+    sharing = {"noise": "shared", "levels": 256, "colluding": colluding, "epsilon": math.ceil(spent * 1000) / 1000}
+    changed = {
+        "name": "shared-watch",
+        "privacy": PersonTerms.model_validate(dict(person_terms(0.5, 4.0)) | sharing),
+        "exchange": ExchangeTerms(up="lane", up_bits=16, secure=True, min_parties=min_parties),
+        "evaluation": PublishedScores(disclosure="published"),
+        "cohort": tuple(
+            Member(
+                party=name,
+                name=name.title(),
+                role=Role.DATA_PROVIDER,
+                fingerprint=identity(name).fingerprint,
+                people=50,
+            )
+            for name in names
+        ),
+    }
     return Manifest.model_validate(dict(manifest()) | changed)
 
 
