@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from hypothesis.extra.numpy import arrays
 from federation.codecs import BUDGETED, CODECS, find, int8_block, raw16
 from federation.errors import WireError
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors/codecs.json").read_text())
+FILES = Path(__file__).parents[1] / "vectors"
+VECTORS, BAD = (json.loads((FILES / name).read_text()) for name in ("codecs.json", "codecs-bad.json"))
 ALL = {**CODECS, **{f"{name}-{bits:g}": make(bits) for name, make in BUDGETED.items() for bits in (0.1, 3.0)}}
 EACH = pytest.mark.parametrize("codec", ALL.values(), ids=ALL)
 FIXED = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+BIASED = pytest.mark.parametrize("codec", [codec for codec in ALL.values() if not codec.unbiased], ids=lambda c: c.name)
 UNBIASED = pytest.mark.parametrize("codec", [codec for codec in ALL.values() if codec.unbiased], ids=lambda c: c.name)
 
 
@@ -226,3 +229,52 @@ def test_bytes_are_those_of_the_vector_files(case):
     decoded = np.array([float.fromhex(value) for value in case["decoded"]], np.float32)
     assert codec.encode(vector, case["seed"]).hex() == case["bytes"]
     assert codec.decode(bytes.fromhex(case["bytes"]), len(vector), case["seed"]).tobytes() == decoded.tobytes()
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: f"{case['codec']}-{case['what']}")
+def test_bytes_of_the_vector_files_that_are_damaged_are_refused(case):
+    codec = find(case["codec"], case["bits"])
+    with pytest.raises(WireError, match=case["error"]):
+        codec.decode(bytes.fromhex(case["bytes"]), case["size"], 11)
+
+
+@EACH
+@pytest.mark.parametrize("size", [0, 1, 2, 255, 256, 257, 513, 5000])
+def test_a_round_trip_keeps_size_and_direction(codec, size):
+    vector = np.random.default_rng(size).standard_t(3, size).astype(np.float32)
+    decoded = codec.decode(codec.encode(vector, 9), size, 9)
+    assert decoded.shape == (size,)
+    assert float(decoded @ vector) > 0 or not size
+
+
+@EACH
+def test_same_vector_and_seed_same_bytes(codec):
+    vector = np.random.default_rng(7).standard_t(3, 3000).astype(np.float32)
+    before = vector.copy()
+    assert codec.encode(vector, 5) == codec.encode(vector.copy(), 5)
+    assert np.array_equal(vector, before)
+
+
+@BIASED
+def test_codecs_that_are_not_unbiased_are_biased(codec):
+    vector = np.full(300, 1 + 2.0**-12, np.float32)
+    vector[:3] = 100, -80, 60
+    errors = [codec.decode(codec.encode(vector, seed), 300, seed) - vector for seed in range(20)]
+    assert np.linalg.norm(np.mean(errors, axis=0)) == pytest.approx(np.linalg.norm(errors[0]))
+
+
+@EACH
+@pytest.mark.parametrize("kind", ["honest", "random", "zeros"])
+def test_decoding_takes_memory_for_the_size_that_it_was_told_and_no_more(codec, kind):
+    size = 2**18
+    data = codec.encode(np.random.default_rng(1).normal(size=size).astype(np.float32), 5)
+    body = {"honest": data[8:], "random": np.random.default_rng(2).bytes(len(data) - 8), "zeros": bytes(len(data) - 8)}
+    tracemalloc.start()
+    try:
+        codec.decode(data[:8] + body[kind], size, 5)
+    except WireError:
+        assert kind != "honest"
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 40 * size + 2**20

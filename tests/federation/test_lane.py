@@ -1,6 +1,8 @@
 """Lanes add up: sums of lanes decode to sums of vectors, right on average, with few wraps; packing is exact."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from federation.codecs import lane
 from federation.errors import WireError
 from privacy.noise import os_source
 
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/lanes.json").read_text())
 BITS = st.integers(4, 24)
 SIZES = st.integers(1, 5000)
 PARTIES = 10
@@ -234,3 +237,13 @@ def test_too_many_parties_for_few_bits_are_refused():
 def test_sums_that_are_no_lanes_are_refused(lanes):
     with pytest.raises(WireError, match=r"expected 128 coordinates|is no vector of lanes below 2\^8"):
         lane.from_lanes(lanes, 100, 1.0, 3, 8, 5)
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: f"{case['bits']} bits")
+def test_lanes_are_those_of_the_vector_files(case):
+    bits, lanes = case["bits"], np.array(case["lanes"], lane.width(case["bits"]))
+    assert lane.pack(lanes, bits).hex() == case["bytes"]
+    assert np.array_equal(lane.unpack(bytes.fromhex(case["bytes"]), len(lanes), bits), lanes)
+    padded = np.pad(lanes, (0, lane.coordinates(30) - len(lanes)))
+    decoded = lane.from_lanes(padded, 30, case["clip"], case["parties"], bits, case["seed"])
+    assert np.allclose(decoded, [float.fromhex(value) for value in case["decoded"]], rtol=1e-6, atol=0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from federation import wire
-from federation.codecs import find
+from federation.codecs import find, lane
 from privacy.secagg import sealing, secrets, shamir
 from privacy.secagg.masking import mask
 from simulations import specimens
@@ -39,6 +39,7 @@ def write_good() -> None:
     (HERE / "bad").mkdir(exist_ok=True)
     (HERE / "manifest.json").write_bytes(specimens.manifest().canonical())
     (HERE / "manifest.sha256").write_text(specimens.manifest().digest() + "\n")
+    (HERE / "shared-manifest.json").write_bytes(specimens.shared_manifest().canonical())
     (HERE / "signed-manifest.json").write_text(specimens.signed_manifest().model_dump_json())
     (HERE / "membership.json").write_text(specimens.membership().model_dump_json())
     (HERE / "acceptance.json").write_text(specimens.acceptance().model_dump_json())
@@ -47,7 +48,8 @@ def write_good() -> None:
         (HERE / f"request-{request.kind}.blob").write_bytes(wire.pack(request, payload, COORDINATOR))
     for answer, payload in specimens.answers(PAYLOAD):
         (HERE / f"answer-{answer.kind}.blob").write_bytes(wire.pack(answer, payload, PARTY))
-    (HERE / "codecs.json").write_text(json.dumps(list(codec_cases()), indent=0) + "\n")
+    for name, cases in (("codecs", codec_cases()), ("codecs-bad", bad_codec_cases()), ("lanes", lane_cases())):
+        (HERE / f"{name}.json").write_text(json.dumps(list(cases), indent=0, ensure_ascii=False) + "\n")
     (HERE / "secagg.json").write_text(json.dumps(secagg_case(), indent=1) + "\n")
 
 
@@ -58,7 +60,15 @@ def codec_cases():
         "ramp": [step / 8 for step in range(-8, 9)],
         "spiky": [100.0, 1e-3, -1e-3, 0.5] + [0.25] * 252 + [-3.0, math.pi],
     }
-    for name, bits in (("raw32", 0.0), ("raw16", 0.0), ("int8_block", 0.0), ("urq", 0.25), ("urq", 2.0), ("ecq", 0.5), ("ecq", 4.0)):
+    for name, bits in (
+        ("raw32", 0.0),
+        ("raw16", 0.0),
+        ("int8_block", 0.0),
+        ("urq", 0.25),
+        ("urq", 2.0),
+        ("ecq", 0.5),
+        ("ecq", 4.0),
+    ):
         for what, values in cases.items():
             vector, codec = np.array(values, np.float32), find(name, bits)
             data = codec.encode(vector, 11)
@@ -104,6 +114,51 @@ def masked_lanes(bits, point, seeds, publics, context):
     """What a party sends of the vector 0, 1, 2, …"""
     lanes = np.arange(12, dtype=np.uint16 if bits <= 16 else np.uint32)
     return mask(lanes, bits, secrets.Secrets(*seeds[point]), point, publics, context).lanes.tolist()
+
+
+def bad_codec_cases():
+    ramp = np.linspace(-1, 1, 300, dtype=np.float32)
+    nan, infinite = (np.float32(value).tobytes() for value in (math.nan, math.inf))
+    length, step, damaged = "expected at most", "step that no sender writes", "are damaged"
+    for name, head in (("urq", 6), ("ecq", 8)):
+        data = find(name, 2.0).encode(ramp, 11)
+        larger = find(name, 4.0).encode(ramp, 11)
+        scale = slice(2, 6) if name == "urq" else slice(0, 4)
+        for what, bytes_, text in (
+            ("empty", b"", length),
+            ("head-cut-off", data[: head - 1], length),
+            ("word-cut-off", data[:-4], damaged),
+            ("byte-left-over", data + b"\0", length),
+            ("first-word-missing", data[:head] + data[head + 4 :], damaged),
+            ("last-word-empty", data[:-4] + bytes(4), "empty word"),
+            ("over-the-budget", larger, length),
+            ("scale-nan", data[: scale.start] + nan + data[scale.stop :], step),
+            ("scale-infinite", data[: scale.start] + infinite + data[scale.stop :], step),
+            ("zeros-and-more", bytes(head + 4), step),
+        ):
+            yield {"codec": name, "bits": 2.0, "size": 300, "what": what, "bytes": bytes_.hex(), "error": text}
+    data = find("ecq", 2.0).encode(ramp, 11)
+    for what, place, value in (("class-unknown", 6, 25), ("ratio-unknown", 7, 64)):
+        bytes_ = data[:place] + bytes([value]) + data[place + 1 :]
+        yield {"codec": "ecq", "bits": 2.0, "size": 300, "what": what, "bytes": bytes_.hex(), "error": damaged}
+
+
+def lane_cases():
+    for bits in (4, 7, 8, 12, 16, 17, 24):
+        lanes = lane.wrap(
+            np.array([0, 1, -1, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), *range(-6, 7), 5], np.int64), bits
+        )
+        padded = lane.wrap(np.pad(lane.unwrap(lanes, bits), (0, 32 - len(lanes))), bits)
+        decoded = lane.from_lanes(padded, 30, 0.5, 3, bits, 11)
+        yield {
+            "bits": bits,
+            "lanes": lanes.tolist(),
+            "bytes": lane.pack(lanes, bits).hex(),
+            "seed": 11,
+            "clip": 0.5,
+            "parties": 3,
+            "decoded": [float(value).hex() for value in decoded],
+        }
 
 
 def reseal(blob: bytes, edit: Callable[[bytes], bytes], domain: str, signer=None) -> bytes:
