@@ -35,37 +35,36 @@ def followed(run: Run, before: Model, after: Model) -> Model:
 def ask(
     coordinator: Coordinator, link: Link, run: Run, model: Model, posed: Posed, parties: Collection[PartyId]
 ) -> Iterator[tuple[Reply, int]]:
-    """The reply of each of `parties` as it arrives, with how many bytes were sent to it.
+    """The reply of each of `parties` as it arrives, with how many bytes were sent to it."""
+    if is_shared(run.manifest.exchange):
+        yield from _ask_what_lacks(coordinator, link, run, model, posed, parties)
+        return
+    for reply in link.ask(dict.fromkeys(parties, posed.blob), run.manifest.round_deadline_s):
+        yield reply, len(posed.blob)
+
+
+def _ask_what_lacks(
+    coordinator: Coordinator, link: Link, run: Run, model: Model, posed: Posed, parties: Collection[PartyId]
+) -> Iterator[tuple[Reply, int]]:
+    """The same where nodes keep a view: each is sent the differences that it lacks, or the whole view.
 
     Who cannot follow is asked again with the whole view, once, in what is left of the round's time.
     """
-    began, deadline_s = time.monotonic(), run.manifest.round_deadline_s
-    sent, stale = _requests(coordinator, run, model, posed, parties), {}
-    for reply in link.ask(sent, deadline_s):
-        if _cannot_follow(coordinator, posed, reply):
+    began, trail, behind = time.monotonic(), trail_of(model), _behind(coordinator, run, model)
+    lacking = {party: trail.since(behind.get(party)) for party in parties}
+    packed = {steps: _packed(coordinator, posed, trail, steps) for steps in {*lacking.values()}}
+    stale: dict[PartyId, Reply] = {}
+    for reply in link.ask({party: packed[steps] for party, steps in lacking.items()}, run.manifest.round_deadline_s):
+        if lacking[reply.party] is not None and _cannot_follow(coordinator, posed, reply):
             stale[reply.party] = reply
         else:
-            yield reply, len(sent[reply.party])
-    left_s = deadline_s - (time.monotonic() - began)
-    if not stale or left_s <= 0:
-        yield from ((reply, len(sent[party])) for party, reply in stale.items())
-        return
-    whole = _packed(coordinator, posed, trail_of(model), None)
-    for reply in link.ask(dict.fromkeys(stale, whole), left_s):
+            yield reply, len(packed[lacking[reply.party]])
+    left_s = run.manifest.round_deadline_s - (time.monotonic() - began)
+    whole = _packed(coordinator, posed, trail, None) if stale and left_s > 0 else b""
+    for reply in link.ask(dict.fromkeys(stale, whole), left_s) if whole else stale.values():
         # Lost the second time, it stays the refusal that it was: the next question comes with the whole view.
-        yield reply if reply.blob else stale[reply.party], len(sent[reply.party]) + len(whole)
-
-
-def _requests(
-    coordinator: Coordinator, run: Run, model: Model, posed: Posed, parties: Collection[PartyId]
-) -> dict[PartyId, bytes]:
-    """What each party is sent; the same bytes for all that lack the same."""
-    if not is_shared(run.manifest.exchange):
-        return dict.fromkeys(parties, posed.blob)
-    trail, behind = trail_of(model), _behind(coordinator, run, model)
-    lacking = {party: trail.since(behind.get(party)) for party in parties}
-    packed = {steps: _packed(coordinator, posed, trail, steps) for steps in set(lacking.values())}
-    return {party: packed[steps] for party, steps in lacking.items()}
+        sent = len(packed[lacking[reply.party]]) + len(whole)
+        yield reply if reply.blob else stale[reply.party], sent
 
 
 def _packed(coordinator: Coordinator, posed: Posed, trail: Trail, steps: tuple[Difference, ...] | None) -> bytes:

@@ -1,16 +1,20 @@
 """The view moves alike on both sides, and catches up with the model it follows."""
 
 import hashlib
+import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation import shared_view
-from federation.errors import WireError
+from federation import codecs
+from federation.errors import ManifestError, WireError
+from federation.manifest import parse
 from federation.shared_view import View, difference, join, moved, split
 from federation.terms import ExchangeTerms
+from simulations import specimens
 
 TERMS = ExchangeTerms(down="ecq", down_bits=2.0, min_parties=1)
 
@@ -30,7 +34,7 @@ def test_what_one_difference_leaves_out_is_in_the_next() -> None:
     for _ in range(6):
         view = moved(view, difference(view, model, TERMS), TERMS)
         errors.append(np.linalg.norm(model - view.vector))
-    assert all(after < 0.5 * before for before, after in zip(errors, errors[1:], strict=False))
+    assert all(after < 0.5 * before for before, after in pairwise(errors))
 
 
 def test_both_sides_make_the_same_view_of_the_same_bytes() -> None:
@@ -66,9 +70,17 @@ def test_lengths_that_promise_more_than_there_is_take_no_memory() -> None:
 
 def test_a_step_out_of_the_range_of_float32_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = np.full(300, 3e38, np.float32)
-    coded = difference(View(np.zeros(300, np.float32)), np.full(300, 2.0**100, np.float32), TERMS)
-    with pytest.raises(WireError):
-        for _ in range(2):
-            largest = moved(View(largest), coded, TERMS).vector * np.float32(1)
-            monkeypatch.setattr(shared_view, "_seed", lambda _: 0)
-            coded = difference(View(-largest / 2), largest / 2, TERMS)
+    monkeypatch.setattr(codecs, "find", lambda *_: codecs.CODECS["raw32"])
+    with pytest.raises(WireError, match="NaN or ∞"):
+        moved(View(largest), largest.tobytes(), TERMS)
+
+
+def test_scaffold_sends_a_vector_behind_the_model_which_no_difference_covers() -> None:
+    words = specimens.manifest().model_dump(mode="json")
+    words |= {"privacy": {"unit": "none"}, "evaluation": None}
+    words["exchange"] |= {"up": "raw32", "down": "ecq", "down_bits": 0.5}
+    words["training"]["scaffold"] = True
+    with pytest.raises(ManifestError, match='scaffold = false, or down = "raw32"'):
+        parse(json.dumps(words))
+    words["exchange"] |= {"down": "raw32", "down_bits": 0.0}
+    assert parse(json.dumps(words)).training.scaffold
