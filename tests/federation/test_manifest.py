@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from federation.errors import ManifestError, PacelineError
 from federation.manifest import Manifest, parse
 from federation.terms import PersonTerms, TrainingTerms, Unprotected
-from privacy.accounting import epsilon
-from simulations.specimens import EXPIRES, ISSUED, MAKERS, RUNNERS, manifest, members, person_terms
+from privacy.accounting import SampledGaussian, SampledSkellam, epsilon
+from simulations.specimens import EXPIRES, ISSUED, MAKERS, RUNNERS, manifest, members, person_terms, shared_manifest
 
 
 def edited(path: str, value: object) -> str:
@@ -253,6 +253,40 @@ def test_terms_that_came_later_leave_the_bytes_of_older_tasks_as_they_were():
     changed = manifest().model_copy(update={"training": chosen})
     assert changed.digest() != manifest().digest()
     assert parse(changed.canonical()) == changed
+
+
+def test_tasks_from_before_noise_was_shared_keep_their_bytes():
+    written = manifest().model_dump(mode="json")["privacy"]
+    assert not {"noise", "levels", "colluding"} & written.keys()
+    assert parse(shared_manifest().canonical()) == shared_manifest()
+
+
+def test_the_epsilon_of_shared_noise_is_its_own_and_not_the_gaussian():
+    terms = shared_manifest().privacy
+    gaussian = epsilon(SampledGaussian(terms.sampling_rate, terms.noise_multiplier), terms.max_attempts, terms.delta)
+    assert terms.person_cost() == SampledSkellam(terms.sampling_rate, terms.noise_multiplier, terms.levels)
+    with pytest.raises(ValueError, match="contradicts the other terms"):
+        PersonTerms.model_validate(dict(terms) | {"epsilon": math.ceil(gaussian * 1000) / 1000})
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "text"),
+    [
+        ("privacy", {"unit": "record"}, 'noise = "shared" protects people'),
+        ("privacy", {"levels": 0}, "write levels = 512 or more"),
+        ("privacy", {"levels": 2**20 + 1}, "less than or equal to 1048576"),
+        ("privacy", {"colluding": -1}, "greater than or equal to 0"),
+        ("privacy", {"colluding": 4}, "could have two lists of survivors borne out; write 3 or less"),
+        ("exchange", {"up_bits": 9}, "cannot hold the noise of 6 parties"),
+        ("exchange", {"up": "raw32", "up_bits": 0, "secure": False}, "protects a sum only. Write secure = true"),
+        ("exchange", {"clip": 1.0}, "leave it out"),
+    ],
+)
+def test_shared_noise_that_would_not_protect_is_no_task(part, change, text):
+    body = shared_manifest().model_dump(mode="json")
+    body[part] |= change
+    with pytest.raises(ManifestError, match=text):
+        parse(json.dumps(body))
 
 
 def test_expiry_is_exclusive():

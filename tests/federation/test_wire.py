@@ -18,7 +18,7 @@ from federation.signing import (
     verify_manifest,
     verify_membership,
 )
-from simulations.specimens import NOW, RUNNERS, answers, identity, manifest, requests
+from simulations.specimens import NOW, RUNNERS, answers, identity, manifest, requests, shared_manifest
 
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -106,6 +106,11 @@ def test_the_digest_of_the_task_file_is_stable():
     text = (VECTORS / "manifest.json").read_bytes()
     assert parse(text).canonical() == text == manifest().canonical()
     assert parse(text).digest() == (VECTORS / "manifest.sha256").read_text().strip()
+
+
+def test_the_task_file_with_shared_noise_still_means_the_same():
+    text = (VECTORS / "shared-manifest.json").read_bytes()
+    assert parse(text).canonical() == text == shared_manifest().canonical()
 
 
 def test_signed_files_still_hold():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from privacy.accounting import SampledGaussian
+from privacy.accounting import SampledGaussian, SampledSkellam
 from privacy.errors import TermsError
 from privacy.statement import statement
 
@@ -37,6 +37,18 @@ def test_figures_are_rounded_against_us():
     promise = statement("person", SampledGaussian(0.01, 1.0), 1000, 1e-5, 1.0, 8)
     assert promise.epsilon > 2.101
     assert "ε = 2.102" in promise.sentence()
+
+
+def test_shared_noise_is_named_with_its_levels_and_promises_no_pld():
+    promise = statement("person", SampledSkellam(0.1, 2.0, 512), 500, 1e-5, 1.5, 8)
+    sentence = promise.sentence()
+    assert promise.epsilon == promise.epsilon_pld > statement("person", MECHANISM, 500, 1e-5, 1.5, 8).epsilon
+    for words in ("norm 1.5, rotated and rounded to whole numbers of norm 512 at most", "Skellam noise of σ = 2"):
+        assert words in sentence
+    assert "each party adds a share under its mask" in sentence
+    assert "No tighter figure by PLD is known" in sentence
+    assert "Gaussian" not in sentence
+    assert "rows replaced; RDP)" in sentence
 
 
 def test_a_promise_for_absurd_terms_is_refused():

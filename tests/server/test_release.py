@@ -61,6 +61,7 @@ def test_the_card_tells_scores_privacy_and_lineage(released: Any) -> None:
     assert card["scores"]["evaluations"][0]["summary"] == {"error": 0.25}
     for word in ("person", "δ = 1e-05", "q = 0.1", "σ = 1", "T = 4", "RDP", "add or remove one person"):
         assert word in card["privacy"]["sentence"], word
+    assert card["privacy"]["trust"].startswith("Trusted with this: nobody")
     assert card["lineage"]["task"] == released.store.task("pace").digest
     assert card["lineage"]["rounds"][1]["parties"] == {"city-runners": "d" * 64}
     assert card["licence"]

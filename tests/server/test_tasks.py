@@ -7,11 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from federation import phases, workloads
+from federation.codecs import lane
 from federation.errors import EnrolmentError, ManifestError, SignatureError, UsageError
 from federation.roles import Role
 from federation.signing import Identity
 from federation.terms import NoisedScores, PersonTerms
 from privacy import accounting
+from privacy.levels import ample_levels
 from server import tasks
 from server.store import TaskState
 
@@ -237,3 +240,35 @@ def test_computed_terms_never_cost_more_than_was_asked_for(
     words = words.replace("rounds = 3", f"rounds = {rounds}").replace("[privacy]", f'[privacy]\nunit = "{unit}"')
     terms = ready.new_task(words).manifest().privacy
     assert accounting.epsilon(terms.person_cost(), rounds + 1, 1e-5) <= terms.epsilon <= epsilon + 1e-4
+
+
+def shared(text: str, privacy: str = 'noise = "shared"', people: int = 300) -> str:
+    words = text.replace("[privacy]", f"[privacy]\n{privacy}").replace("sampling_rate = 0.1", "sampling_rate = 1.0")
+    words = words.replace("min_parties = 2", 'min_parties = 3\nup = "lane"\nup_bits = 16\nsecure = true')
+    return words.replace('party = "coaches"', f'party = "coaches"\npeople = {people}')
+
+
+def test_shared_noise_gets_levels_by_the_size_of_the_model_and_one_party_that_may_collude(
+    ready: Any, text: str
+) -> None:
+    terms = ready.new_task(shared(text)).manifest().privacy
+    assert isinstance(terms, PersonTerms)
+    assert (terms.noise, terms.colluding) == ("shared", 1)
+    size = phases.size(workloads.find("running_pace"), workloads.find("running_pace").phases[0], ())
+    assert terms.levels == ample_levels(lane.coordinates(size))
+    actual = accounting.epsilon(accounting.SampledSkellam(1.0, 1.0, terms.levels), 4, 1e-5)
+    assert actual <= terms.epsilon <= actual + 1e-4
+
+
+def test_levels_of_the_file_stand_and_noise_is_computed_with_them(ready: Any, text: str) -> None:
+    words = shared(text, 'noise = "shared"\nlevels = 20\ncolluding = 0').replace(
+        "noise_multiplier = 1.0", "epsilon = 8"
+    )
+    terms = ready.new_task(words).manifest().privacy
+    assert (terms.levels, terms.colluding) == (20, 0)
+    assert terms.noise_multiplier == accounting.noise_for(8.0, 1.0, 4, 1e-5, 20)
+
+
+def test_levels_that_rounding_alone_would_fill_are_refused_with_the_ones_to_write(ready: Any, text: str) -> None:
+    with pytest.raises(ManifestError, match=r"found levels = 2 for .* Write levels = \d+ for a rounding error"):
+        ready.new_task(shared(text, 'noise = "shared"\nlevels = 2'))
