@@ -81,6 +81,24 @@ def test_a_row_that_is_too_long_is_drawn_again_and_no_other_row_is(repeatable):
         assert (drawn[0] ** 2).sum() <= 9
 
 
+def test_how_one_person_is_rounded_depends_on_nobody_else(repeatable):
+    # Drawing all rows again because one is too long would let that one choose how the others fall.
+    source, sizes = repeatable(1), []
+
+    class Counted:
+        def read(self, size_bytes: int) -> bytes:
+            sizes.append(size_bytes)
+            return b"\xff" * size_bytes if len(sizes) < 5 else source.read(size_bytes)
+
+    scale = steps_per_clip(10, 64)
+    values = np.array([[scale / 8] * 64, [0.01] + [0.0] * 63])
+    drawn = fixed_point._rounded(values, 10, Counted())
+    assert sizes[0] == 2 * 64 * 4
+    assert len(sizes) >= 5
+    assert set(sizes[1:]) == {64 * 4}
+    assert drawn[1].tolist() == [1] + [0] * 63
+
+
 def test_people_are_rounded_one_by_one_and_then_summed():
     # Each of 1,000 people gives 0.3 steps: rounding their sum would give 300 always.
     scale = steps_per_clip(100, 4)
@@ -175,8 +193,9 @@ def test_a_rotation_may_be_off_by_rounding():
     def rotation(rows):
         return (rows * (1 + 5e-5)).astype(np.float32)
 
-    vector = bound_integers(torch.ones(1, 400), 1.0, rotation, 100, DOWN).vector
-    assert (vector**2).sum() <= 100**2
+    for levels in (100, 2**20):
+        vector = bound_integers(torch.ones(1, 400), 1.0, rotation, levels, DOWN).vector
+        assert 0 < (vector**2).sum() <= levels**2
 
 
 @pytest.mark.parametrize("updates", [np.zeros((2, 3), np.float32), None, torch.zeros(2, 3, dtype=torch.float16)])
