@@ -6,13 +6,14 @@ import struct
 import subprocess
 import sys
 
+import constriction
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from federation.codecs import block_words, ecq, find, grouping, scale_classes
+from federation.codecs import block_words, ecq, entropy, find, grouping, scale_classes
 from federation.codecs.block_words import BLOCK, PREVIOUS, Odds, Sorted
 from federation.errors import WireError
 
@@ -142,6 +143,58 @@ def test_any_words_are_refused_or_are_blocks(words, blocks, seed):
     except WireError:
         return
     assert found.classes.shape == (blocks,)
+
+
+def _by_hand(kind: int, odds: tuple[int, int], last: int, signs: int) -> np.ndarray:
+    """Words of one block of zeros but for its last group of magnitudes, `last`, with a byte of signs."""
+    coder = constriction.stream.stack.AnsCoder(np.array([entropy.BOTTOM], np.uint32))
+    byte = constriction.stream.model.Uniform(256)
+    coder.encode_reverse(np.array([signs], np.int32), byte)
+    top = len(scale_classes.weights(*odds)) - 1
+    symbols = np.zeros(-(-BLOCK // grouping.group_of(top)), np.int32)
+    symbols[-1] = last
+    coder.encode_reverse(symbols, scale_classes.symbols(*odds))
+    coder.encode_reverse(np.array(odds, np.int32), byte)
+    coder.encode_reverse(np.array([kind + scale_classes.CLASSES - 1], np.int32), block_words._differences(7))
+    return coder.get_compressed()
+
+
+def test_words_made_by_hand_are_read():
+    top = len(scale_classes.weights(40, 10)) - 1
+    padding = -BLOCK % grouping.group_of(top)
+    assert padding > 0
+    found = block_words.decode(0, 7, _by_hand(1, (40, 10), (top + 1) ** padding, 0x80), 1)
+    assert found.levels[0, -1] == 1
+    assert found.levels.sum() == 1
+    assert found.negative.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "odds", "last", "signs", "text"),
+    [
+        (1, (40, 10), 1, 0x80, "what fills the last group is not zero"),
+        (1, (40, 10), None, 0x81, "their end is not where the levels end"),
+        (1, (64, 10), None, 0x80, "odds that no sender writes"),
+        (1, (40, 128), None, 0x80, "odds that no sender writes"),
+        (-1, (40, 10), None, 0x80, "a class is outside of the known ones"),
+    ],
+)
+def test_words_made_by_hand_that_no_encoder_writes_are_refused(kind, odds, last, signs, text):
+    top = len(scale_classes.weights(*odds)) - 1
+    last = (top + 1) ** (-BLOCK % grouping.group_of(top)) if last is None else last
+    with pytest.raises(WireError, match=text):
+        block_words.decode(0, 7, _by_hand(kind, odds, last, signs), 1)
+
+
+def test_classes_that_come_in_runs_are_told_by_their_differences():
+    classes = np.repeat([3, 4, 9, 10, 5], 40).astype(np.int32)
+    levels = np.zeros((200, BLOCK), np.float32)
+    levels[:, 0] = np.ceil(2.0 ** (classes - 1))
+    odds = Odds(*(np.full(scale_classes.CLASSES, 40, np.int32) for _ in range(2)))
+    order = block_words.order_of(classes)
+    first, ratio, words = block_words.encode(Sorted(classes, order, levels[order], np.zeros(200, np.bool_)), odds)
+    assert first == PREVIOUS + 3
+    assert np.array_equal(block_words.decode(first, ratio, words, 200).classes, classes)
 
 
 @pytest.mark.parametrize("share", range(0, scale_classes.SHARES, 9))
