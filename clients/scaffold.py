@@ -67,7 +67,7 @@ def update(agreed: Agreed, weights: Weights, rows: Rows, seed: int, control: Con
     correction = torch.from_numpy((control.server - control.own).astype(np.float32))
     moved = training.party_update(agreed.workload, phase, weights, names, rows, terms, seed, correction).cpu()
     path = training.party_steps(len(rows), terms) * terms.learning_rate
-    return torch.cat([moved, -torch.from_numpy(control.server) - moved / path])
+    return torch.cat([moved, -torch.tensor(control.server) - moved / path])
 
 
 def keep(node: Node, agreed: Agreed, control: Control, sent: bytes, people: BitMap) -> None:

@@ -223,9 +223,9 @@ def advance(model: Model, names: Sequence[str], folded: Readable, manifest: Mani
     divisor = phases.divisor(manifest, phase) if isinstance(manifest.privacy, PersonTerms) else total.weight
     sizes = {name: model.weights[name].numel() for name in names}
     moments = optimisers.recall(model.memory.moments, sizes, manifest.training)
-    current = flatten(model.weights, names).astype(np.float64)
-    vector, moments = optimisers.step(current, total.vector[: len(current)] / divisor, moments, manifest.training)
-    moved = vector.astype(np.float32)
+    current = flatten(model.weights, names)
+    with np.errstate(over="ignore"):  # told in words below
+        moved, moments = optimisers.move(current, total.vector[: len(current)], divisor, moments, manifest.training)
     if not np.isfinite(moved).all():
         raise WireError("the sum of the updates left the range of float32; lower the task's learning rates.")
     memory = Memory(optimisers.remember(model.memory.moments, sizes, moments), _control(model, total, manifest))

@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.terms import TrainingTerms
+from federation.workload import Vector
+
+BLOCK = 2**15
+"""Parameters at a time: what is made of them on the way stays in the processor's cache."""
 
 Vector64 = npt.NDArray[np.float64]
 
@@ -25,6 +29,25 @@ class Moments:
 
 ByWeight = Mapping[str, Moments]
 """Moments by the name of the weight; a weight that no round has moved has none, and FedAvg keeps none at all."""
+
+
+def move(
+    model: Vector, total: Vector64, divisor: float, moments: Moments | None, terms: TrainingTerms
+) -> tuple[Vector, Moments | None]:
+    """The model after the mean update ``total / divisor``, with the moments to remember.
+
+    Block after block: beside the result, nothing as long as the model is made on the way.
+    """
+    moved = np.empty_like(model)
+    after = moments and Moments(np.empty_like(moments.first), np.empty_like(moments.second))
+    for start in range(0, len(model), BLOCK):
+        part = slice(start, start + BLOCK)
+        before = moments and Moments(moments.first[part], moments.second[part])
+        stepped, new = step(model[part].astype(np.float64), total[part] / divisor, before, terms)
+        moved[part] = stepped
+        if after and new:
+            after.first[part], after.second[part] = new.first, new.second
+    return moved, after
 
 
 def step(

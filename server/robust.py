@@ -20,13 +20,11 @@ from federation.ids import PartyId
 from federation.manifest import Manifest
 from federation.terms import PersonTerms
 from federation.workload import Phase, Vector
+from server.optimisers import BLOCK
 
 Vector64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 """One update per row, (parties, parameters)."""
-
-BLOCK = 2**15
-"""Parameters at a time: what is made of them on the way stays in the processor's cache."""
 
 SURPRISE = math.log(1e9)
 """An honest update passes its longest length twice in a billion times: −ln of the odds of each of two bounds."""

@@ -1,10 +1,12 @@
-"""What dishonest parties can do to the model, and how far a bound on every party's vector holds them back.
+"""What dishonest parties can do to the model, and how far bounds and rules of the coordinator hold them back.
 
 ``sign-flip`` sends the opposite of what it learned, ``scale`` far too much of it, ``label-flip`` learned wrong labels,
-``backdoor`` learned that windows with a trigger are of one class (Bagdasaryan et al. 2020). Without a bound a party may
+``backdoor`` learned that windows with a trigger are of one class (Bagdasaryan et al. 2020). ``crowd`` knows what honest
+parties send and hides in how much they differ (Baruch et al. 2019, "A little is enough"). Without a bound a party may
 say what it likes and boosts it; within the bound it weighs as much as the people that it declared, at the clip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from federation.schema import Rows, concatenate
 from federation.workload import Vector, Weights, Workload, merge
 from privacy.noise import RandomSource
+from server import robust
 from simulations.attacks.measures import Estimate, Floats, resampled
 from simulations.attacks.training import Training, answer, first_weights, moved, summed
 
@@ -21,9 +24,13 @@ KINDS = {
     "scale": "sends too much of what it learned",
     "label-flip": "learned from wrong labels",
     "backdoor": "learned that a trigger means the first class",
+    "crowd": "knows the honest vectors and keeps within their spread, away from their mean",
 }
 LOUD, QUIETER = 10.0, 3.0
 """By how much bad parties exaggerate before any bound; too loud a backdoor drowns itself."""
+
+SPREAD = 1.5
+"""How many standard deviations of the honest vectors ``crowd`` stays away from their mean."""
 
 JOLTS, JOLT = 6, 2.0
 """The trigger: this many jolts of two samples on the first axis, in its units."""
@@ -46,18 +53,52 @@ class Manner:
     loudness: float = LOUD
 
 
-def play(training: Training, manner: Manner, bad: int, source: RandomSource) -> Weights:
+@dataclass(frozen=True)
+class Defence:
+    """What the coordinator does with single vectors (`server.robust`): cuts the longer ones to `longest`, by party,
+    and combines them by `rule`, which reckons with so many `hostile`. By default it adds them up.
+    """
+
+    rule: str = "mean"
+    hostile: int = 0
+    longest: tuple[float, ...] = ()
+
+
+def play(training: Training, manner: Manner, bad: int, source: RandomSource, defence: Defence | None = None) -> Weights:
     """The released weights where the first `bad` parties attack."""
     weights: Weights = first_weights(training)
     for _ in range(training.rounds):
-        vectors = [
-            _attack(training, manner, weights, rows, source)
-            if number < bad
-            else answer(training, weights, rows, source)
-            for number, rows in enumerate(training.parties)
-        ]
-        weights = moved(training, weights, vectors, [len(rows) for rows in training.parties])
+        vectors = _sent(training, manner, weights, bad, source)
+        weights = _moved(training, weights, vectors, defence or Defence())
     return weights
+
+
+def _sent(training: Training, manner: Manner, weights: Weights, bad: int, source: RandomSource) -> list[Vector]:
+    """What the coordinator gets, the bad parties' vectors first."""
+    honest = [answer(training, weights, rows, source) for rows in training.parties[bad:]]
+    if manner.kind == "crowd":
+        return [_in_the_crowd(honest)] * bad + honest
+    return [_attack(training, manner, weights, rows, source) for rows in training.parties[:bad]] + honest
+
+
+def _moved(training: Training, weights: Weights, vectors: Sequence[Vector], defence: Defence) -> Weights:
+    """The next weights, as `server.aggregation` makes them under `defence`."""
+    if defence.longest:
+        vectors = [np.float32(robust.cut(*pair)) * pair[0] for pair in zip(vectors, defence.longest, strict=True)]
+    if defence.rule == "mean":
+        return moved(training, weights, vectors, [len(rows) for rows in training.parties])
+    rate = training.terms.sampling_rate if training.terms else 1.0
+    units = np.array([rate * len(torch.unique(rows.person)) for rows in training.parties])
+    each = np.stack(vectors) / (units[:, None] if training.terms else 1.0)
+    combined = robust.RULES[defence.rule](each.astype(np.float32), defence.hostile)
+    total = combined * units.sum() if training.terms else combined
+    return moved(training, weights, [total.astype(np.float32)], [float(units.sum())])
+
+
+def _in_the_crowd(honest: Sequence[Vector]) -> Vector:
+    stacked = np.stack(honest).astype(np.float64)
+    vector: Vector = (stacked.mean(axis=0) - SPREAD * stacked.std(axis=0)).astype(np.float32)
+    return vector
 
 
 def damage(training: Training, weights: Weights) -> Damage:

@@ -6,6 +6,7 @@ what no attack reads: consent, ledgers, signatures, wire bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -67,7 +68,13 @@ class Seen:
 
 def first_weights(training: Training) -> dict[str, torch.Tensor]:
     """What the algorithm provider would start from."""
-    return algorithm_provider.initial_weights(training.workload, training.local)
+    return dict(_first_weights(training.workload, training.local))
+
+
+@lru_cache(maxsize=4)
+def _first_weights(workload: Workload, local: TrainingTerms) -> Weights:
+    """The same in every one of many short runs; nobody writes into them."""
+    return algorithm_provider.initial_weights(workload, local)
 
 
 def play(training: Training, absent: torch.Tensor, source: RandomSource) -> tuple[tuple[Seen, ...], Weights]:

@@ -20,7 +20,7 @@ from federation.terms import TrainingTerms
 from federation.workloads import find
 from server.coordinator import open_coordinator
 from server.memory import Memory, from_bytes, to_bytes
-from server.optimisers import Moments, recall, remember, step
+from server.optimisers import BLOCK, Moments, move, recall, remember, step
 from server.rounds import run_task
 from server.scaffold import Control
 from simulations.parties import Cast, Federation, agree, gather
@@ -41,6 +41,20 @@ def run(updates: list[tuple[float, float, float]], training: TrainingTerms) -> t
         vector, moments = step(vector, np.array(update), recall(memory, SIZES, training), training)
         memory = dict(remember(memory, SIZES, moments))
     return vector, recall(memory, SIZES, training)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "yogi"])
+def test_a_step_block_after_block_is_the_whole_step(optimizer: str) -> None:
+    random, size, training = np.random.default_rng(1), BLOCK + 3, terms(optimizer)
+    model, total = random.standard_normal(size).astype(np.float32), random.standard_normal(size)
+    before = recall({}, {"w": size}, training)
+    moved, after = move(model, total, 7.0, before, training)
+    whole, moments = step(model.astype(np.float64), total / 7.0, before, training)
+    np.testing.assert_array_equal(moved, whole.astype(np.float32))
+    assert (after is None) == (moments is None)
+    if after and moments:
+        np.testing.assert_array_equal(after.first, moments.first)
+        np.testing.assert_array_equal(after.second, moments.second)
 
 
 @given(UPDATES, st.floats(0.01, 2))

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from federation import workloads
+from server import robust
 from simulations.attacks import poisoning
-from simulations.attacks.poisoning import Manner
+from simulations.attacks.poisoning import Defence, Manner
 from simulations.attacks.training import first_weights
 from simulations.seeded import SeededSource
 
@@ -68,3 +69,41 @@ def test_numbers_are_mirrored_and_have_no_backdoor():
     flipped = poisoning.poisoned(workload, rows, "label-flip").fields["y"]
     torch.testing.assert_close(flipped + rows.fields["y"], torch.full((3,), 1320.0))
     assert not poisoning.has_trigger(workload)
+
+
+@pytest.mark.parametrize("rule", sorted(robust.RULES))
+@pytest.mark.parametrize("kind", ["sign-flip", "label-flip"])
+def test_rules_withstand_the_two_of_eight_that_ruin_a_mean(ten, rule, kind):
+    open_training = ten.unprotected()
+    honest = scored(open_training, kind, 0).score.value
+    weights = poisoning.play(open_training, Manner(kind, False), 2, SeededSource(1), Defence(rule, 2))
+    assert poisoning.damage(open_training, weights).score.value > honest - 0.15
+
+
+def test_cut_lengths_hold_back_a_party_that_ignores_its_clip(ten):
+    longest = (5 * ten.terms.clip * 2,) * 8
+    ignored = scored(ten, "sign-flip", 1).score.value
+    weights = poisoning.play(ten, Manner("sign-flip", False), 1, SeededSource(1), Defence(longest=longest))
+    assert poisoning.damage(ten, weights).score.value > ignored + 0.2
+
+
+def test_who_hides_in_the_crowd_keeps_within_its_spread(ten):
+    weights = first_weights(ten)
+    sent = poisoning._sent(ten.unprotected(), Manner("crowd", False), weights, 2, SeededSource(1))
+    honest = np.stack(sent[2:])
+    assert (sent[0] == sent[1]).all()
+    assert (np.abs(sent[0] - honest.mean(axis=0)) <= 1.6 * honest.std(axis=0) + 1e-6).all()
+    assert np.linalg.norm(sent[0] - honest.mean(axis=0)) > 0
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_rule_on_vectors_that_agree_moves_as_the_mean_does(ten, protected):
+    training = ten if protected else ten.unprotected()
+    weights = first_weights(training)
+    size = sum(weights[name].numel() for name in training.names(weights))
+    vectors = [np.full(size, 0.01, np.float32)] * 8
+    expected = poisoning._moved(training, weights, vectors, Defence())
+    for rule in robust.RULES:
+        found = poisoning._moved(training, weights, vectors, Defence(rule, 2))
+        for name in training.names(weights):
+            torch.testing.assert_close(found[name], expected[name])
