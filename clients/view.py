@@ -10,7 +10,7 @@ from federation import codecs
 from federation.errors import Refusal, Refused, WireError
 from federation.messages import EvaluateRequest, ModelRequest
 from federation.roles import Step, may
-from federation.shared_view import WHOLE, View, is_shared, moved, split
+from federation.shared_view import NO_SEED, WHOLE, View, is_shared, moved, split
 from federation.workload import Vector
 
 
@@ -49,7 +49,7 @@ def _followed(node: Node, agreed: Agreed, question: ModelRequest, size: int) -> 
 def _brought(agreed: Agreed, question: ModelRequest, kept: View | None, size: int) -> View:
     """What the payload makes of the view that is kept."""
     if question.carries == "model":
-        return View(codecs.find(WHOLE).decode(agreed.payload, size, 0))
+        return View(codecs.find(WHOLE).decode(agreed.payload, size, NO_SEED))
     if kept is None or kept.digest not in question.bases:
         raise Refused(
             Refusal.STALE_VIEW,

@@ -22,6 +22,8 @@ DIFFERENCES = "ecq"
 """The `down` codec that codes differences of views, where the others code each model by itself."""
 WHOLE = "raw32"
 """How a view travels to a party that cannot follow the differences."""
+NO_SEED = 0
+"""These codecs draw nothing: the same difference is the same bytes."""
 LENGTH_BYTES = 4
 
 
@@ -46,12 +48,12 @@ def difference(view: View, model: Vector, terms: ExchangeTerms) -> bytes:
     """What moves `view` towards `model`; `WireError` if the model diverged."""
     with np.errstate(over="ignore"):  # the codec refuses ∞, with advice
         wanted = model - view.vector
-    return codecs.find(terms.down, terms.down_bits).encode(wanted, _seed(view))
+    return codecs.find(terms.down, terms.down_bits).encode(wanted, NO_SEED)
 
 
 def moved(view: View, coded: bytes, terms: ExchangeTerms) -> View:
     """`view`, moved by a coded difference; `WireError` for bytes that no coordinator of ours sends."""
-    step = codecs.find(terms.down, terms.down_bits).decode(coded, len(view.vector), _seed(view))
+    step = codecs.find(terms.down, terms.down_bits).decode(coded, len(view.vector), NO_SEED)
     with np.errstate(over="ignore"):
         vector = view.vector + step
     require_finite(vector)
@@ -76,8 +78,3 @@ def split(payload: bytes, count: int) -> tuple[bytes, ...]:
             "or damaged."
         )
     return tuple(parts)
-
-
-def _seed(view: View) -> int:
-    """Public randomness, other for every view: the first 64 bits of its name."""
-    return int(view.digest[:16], 16)

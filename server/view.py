@@ -14,7 +14,7 @@ from federation.errors import PacelineError, Refusal
 from federation.ids import PartyId
 from federation.link import Link, Reply
 from federation.messages import RefusalAnswer
-from federation.shared_view import WHOLE, is_shared, join
+from federation.shared_view import NO_SEED, WHOLE, is_shared, join
 from federation.workload import flatten
 from server.coordinator import Coordinator, Model, Run, trail_of
 from server.questions import Posed
@@ -70,7 +70,7 @@ def _ask_what_lacks(
 def _packed(coordinator: Coordinator, posed: Posed, trail: Trail, steps: tuple[Difference, ...] | None) -> bytes:
     """The question with these differences, or with the whole view."""
     if steps is None:
-        payload, carries = codecs.find(WHOLE).encode(trail.view.vector, 0), {"carries": "model"}
+        payload, carries = codecs.find(WHOLE).encode(trail.view.vector, NO_SEED), {"carries": "model"}
         return wire.pack(posed.question.model_copy(update=carries), payload, coordinator.identity)
     if not steps:
         return posed.blob

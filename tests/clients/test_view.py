@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlmodel import select
 
 from clients import budget
 from clients.node import Node
+from clients.policy import Policy
 from clients.rounds import answer
 from clients.store import open_store, views
 from clients.store.tables import ViewRow
 from federation import codecs, wire
+from federation.consent import Purpose
 from federation.errors import Refusal, WireError
 from federation.ids import PartyId
 from federation.messages import (
@@ -26,16 +27,46 @@ from federation.messages import (
     ScoresAnswer,
     UpdateAnswer,
 )
+from federation.roles import Role
 from federation.shared_view import View, difference, join, moved
 from federation.signing import Identity
 from federation.terms import ExchangeTerms
+from federation.workloads import find
 from server.coordinator import Model, run_of
 from server.questions import pose
-from simulations.parties import Federation
+from simulations.parties import Cast, Federation, gather
+from simulations.seeded import SeededSource
 
-LAB, COACH = PartyId("motion-lab"), PartyId("coach")
+LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
 TERMS = ExchangeTerms(min_parties=2, down="ecq", down_bits=4.0)
+SHARED = {"min_parties": 2, "down": "ecq", "down_bits": 4.0}
 SIZE = 24
+
+
+POLICY = Policy(
+    purposes=(Purpose.TRAIN_MOTION_MODELS,),
+    workloads=("running_pace",),
+    max_epsilon=100.0,
+    delta=1e-3,
+    max_epsilon_per_task=100.0,
+    min_parties=2,
+    min_people=1,
+    allow_unprotected=tuple(f"task-{number}" for number in range(100)),
+    allow_published_scores=True,
+)
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
+    """One federation for all tests here, each of which has a task of its own."""
+    invent = find("running_pace").invent
+    cast = (
+        Cast(LAB, Role.DATA_PROVIDER, invent(1, 6, 2)),
+        Cast(ARCHIVE, Role.DATA_PROVIDER, invent(2, 6, 2)),
+        Cast(COACH, Role.TRAINER, invent(3, 2, 2), invent(4, 3, 2)),
+        Cast(ALGO, Role.ALGORITHM_PROVIDER),
+    )
+    return gather(tmp_path_factory.mktemp("view"), "running_pace", cast, POLICY, SeededSource(1))
 
 
 def model(seed: int) -> np.ndarray:
@@ -49,6 +80,7 @@ class Asker:
     node: Node
     question: ModelRequest
     key: Identity
+    charged_before: int
     attempts: "count[int]" = field(default_factory=count)
 
     def ask(self, view: View, carries: str = "nothing", payload: bytes = b"", **changes: object) -> object:
@@ -72,13 +104,16 @@ class Asker:
     def kept(self) -> str:
         """Which view the node keeps."""
         with self.node.store.reading() as tx:
-            assert len(tx.exec(select(ViewRow)).all()) <= 1
             view = views.find(tx, self.question.task, SIZE)
         return view.digest if view else "none"
 
     @property
     def charges(self) -> int:
-        return max((group.charges for group in budget.table(self.node.store)), default=0)
+        return charges(self.node) - self.charged_before
+
+
+def charges(node: Node) -> int:
+    return max((group.charges for group in budget.table(node.store)), default=0)
 
 
 Prepare = Callable[..., Asker]
@@ -87,12 +122,13 @@ Prepare = Callable[..., Asker]
 @pytest.fixture
 def prepare(federation: Federation, launch: Callable[..., str]) -> Prepare:
     def prepared(party: PartyId = LAB, **changes: object) -> Asker:
-        name = launch(**({"exchange": {"min_parties": 2, "down": "ecq", "down_bits": 4.0}} | changes))
-        coordinator = federation.coordinator
+        coordinator, node = federation.coordinator, federation.nodes[party]
+        words = {"name": f"task-{len(coordinator.store.tasks())}", "exchange": SHARED}
+        name = launch(**(words | changes))
         run = run_of(coordinator.store.task(name).manifest())
         question = pose(coordinator, run, "train", Model(0, run.workload.initial(0)), 1).question
         assert isinstance(question, ModelRequest)
-        return Asker(federation.nodes[party], question, coordinator.identity)
+        return Asker(node, question, coordinator.identity, charges(node))
 
     return prepared
 

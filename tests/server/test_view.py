@@ -7,20 +7,25 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from clients.policy import Policy
 from clients.store import views
 from federation import wire
+from federation.consent import Purpose
 from federation.errors import Refusal
 from federation.ids import PartyId, TaskDigest
 from federation.link import Reply
 from federation.messages import Answer, ModelRequest, RefusalAnswer
+from federation.roles import Role
 from federation.shared_view import View
 from federation.workload import flatten
+from federation.workloads import find
 from server import cohort
 from server.coordinator import Model, from_bytes, open_coordinator, trail_of
 from server.rounds import run_task
 from server.store import PartyRound
 from simulations.loopback import Loopback
-from simulations.parties import Federation
+from simulations.parties import Cast, Federation, gather
+from simulations.seeded import SeededSource
 
 LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
 SHARED = {
@@ -29,14 +34,42 @@ SHARED = {
 }
 
 
+POLICY = Policy(
+    purposes=(Purpose.TRAIN_MOTION_MODELS,),
+    workloads=("running_pace",),
+    max_epsilon=100.0,
+    delta=1e-3,
+    max_epsilon_per_task=100.0,
+    min_parties=2,
+    min_people=1,
+    allow_unprotected=tuple(f"task-{number}" for number in range(100)),
+    allow_published_scores=True,
+)
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
+    """One federation for all tests here, each of which has a task of its own."""
+    invent = find("running_pace").invent
+    cast = (
+        Cast(LAB, Role.DATA_PROVIDER, invent(1, 6, 2)),
+        Cast(ARCHIVE, Role.DATA_PROVIDER, invent(2, 6, 2)),
+        Cast(COACH, Role.TRAINER, invent(3, 2, 2), invent(4, 3, 2)),
+        Cast(ALGO, Role.ALGORITHM_PROVIDER),
+    )
+    return gather(tmp_path_factory.mktemp("view"), "running_pace", cast, POLICY, SeededSource(1))
+
+
 class Killed(BaseException):
     """The coordinator ends here."""
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round waits for nobody beyond `min_parties`."""
+def impatient(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round waits for nobody beyond `min_parties`; what the test before did to the link is over."""
     monkeypatch.setattr(cohort, "GRACE_S", 0.0)
+    federation.link.absent.clear()
+    federation.link.faults.clear()
 
 
 @dataclass
@@ -120,7 +153,8 @@ Start = Callable[..., Play]
 @pytest.fixture
 def start(federation: Federation, launch: Callable[..., str]) -> Start:
     def started(rounds: int = 3, **changes: object) -> Play:
-        name = launch(**({"rounds": rounds} | SHARED | changes))
+        name = f"task-{len(federation.coordinator.store.tasks())}"
+        launch(**({"name": name, "rounds": rounds} | SHARED | changes))
         key = federation.coordinator.identity.public_key
         return Play(federation, name, Eavesdropper(federation.link, key))
 
@@ -166,7 +200,7 @@ def test_what_was_sent_is_counted_to_the_byte(start: Start) -> None:
 
 def test_a_late_joiner_is_sent_the_whole_view(start: Start) -> None:
     play = start()
-    play.federation.link.absent = {LAB}
+    play.federation.link.absent.add(LAB)
     play.before(2, play.federation.link.absent.clear)
     play.run()
     assert play.link.sent(LAB) == [(3, "model")]
@@ -184,7 +218,7 @@ def test_who_missed_two_rounds_is_sent_their_differences(start: Start) -> None:
 
 
 def test_who_missed_more_rounds_than_a_model_is_long_is_sent_the_model(start: Start) -> None:
-    play = start(7, name="plain", privacy={"unit": "none"})
+    play = start(7, privacy={"unit": "none"})
     play.before(2, lambda: play.federation.link.absent.add(LAB))
     play.before(6, play.federation.link.absent.clear)
     play.run()
@@ -210,7 +244,8 @@ def play_faults(way: str) -> Callable[[Play, bool], None]:
         play.link.unplugged = {LAB} if on else set()
 
     def answer(play: Play, on: bool) -> None:
-        play.federation.link.faults = {LAB: lambda party, _: [Reply(party, None, "lost on its way")]} if on else {}
+        faults = play.federation.link.faults
+        faults.update({LAB: lambda party, _: [Reply(party, None, "lost on its way")]}) if on else faults.clear()
 
     return question if way == "question" else answer
 
