@@ -9,8 +9,10 @@ import torch
 from scipy import stats
 
 from privacy import skellam as module
+from privacy.audits import Claim, audit
 from privacy.errors import BoundError, PrivacyError, TermsError
 from privacy.fixed_point import bound_integers, no_integers
+from privacy.levels import steps_per_clip
 from privacy.noise import os_source
 from privacy.skellam import NoiseShared, add_share, skellam
 
@@ -170,3 +172,16 @@ def test_a_share_is_made_by_add_share_only_and_does_not_change():
     with pytest.raises(ValueError, match="read-only"):
         shared.vector[0] = 1
     assert repr(shared) == "NoiseShared(3 coordinates, σ = 1.5 with 2 sharers, 100 levels)"
+
+
+@pytest.mark.parametrize(("present", "refuted"), [(4, False), (1, True)])
+def test_an_audit_of_all_steps_finds_no_more_than_was_promised_unless_shares_are_missing(present, refuted):
+    source, claim = os_source(), Claim(0.5, 2.0, 1e-3)
+    scale = claim.clip / steps_per_clip(200, 4)
+
+    def step(updates):
+        parts = [bound_integers(updates, claim.clip, lambda rows: rows, 200, source)]
+        parts += [no_integers(4, 200)] * (present - 1)
+        return sum(add_share(part, claim.noise_multiplier, 4, source).vector for part in parts) * scale
+
+    assert audit(step, claim, 4, 600).refuted == refuted
