@@ -16,7 +16,7 @@ from clients.parallel import in_order
 from federation.errors import WorkloadError
 from federation.schema import Rows
 from federation.terms import TrainingTerms
-from federation.workload import Phase, Weights, Workload
+from federation.workload import Loss, Phase, Weights, Workload
 
 CHUNK_BYTES = 64 * 2**20
 """About how much memory one chunk of people's updates may take."""
@@ -30,6 +30,8 @@ CHUNK_WORK = 2**18
 Indices = npt.NDArray[np.int64]
 Batch = tuple[dict[str, torch.Tensor], torch.Tensor]
 """What a step of a chunk reads: fields (people, rows, …), and the weight of each row in its person's loss."""
+Losses = Callable[[Sequence[torch.Tensor], Mapping[str, torch.Tensor], int], torch.Tensor]
+"""Of each person's own weights, rows and a seed: (people, rows)."""
 Slopes = Callable[[Sequence[torch.Tensor], Mapping[str, torch.Tensor], torch.Tensor, int], Sequence[torch.Tensor]]
 
 
@@ -224,20 +226,36 @@ def _slopes(phase: Phase, fixed: Weights, names: Sequence[str]) -> Slopes:
     backward pass over the batched forward one is a quarter faster than vmap(grad), which adds up out of place.
     """
 
-    def loss(
-        moved: Sequence[torch.Tensor], own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int
-    ) -> torch.Tensor:
-        return (phase.loss({**fixed, **dict(zip(names, moved, strict=True))}, own, seed) * share).sum()
-
-    losses = vmap(loss, in_dims=(0, 0, 0, None))
+    losses = _together(phase.together, fixed, names) if phase.together else _vmapped(phase.loss, fixed, names)
 
     def slopes(
         local: Sequence[torch.Tensor], own: Mapping[str, torch.Tensor], share: torch.Tensor, seed: int
     ) -> Sequence[torch.Tensor]:
         leaves = [tensor.requires_grad_() for tensor in local]
-        return torch.autograd.grad(losses(leaves, own, share, seed).sum(), leaves)
+        return torch.autograd.grad((losses(leaves, own, seed) * share).sum(), leaves)
 
     return slopes
+
+
+def _vmapped(loss: Loss, fixed: Weights, names: Sequence[str]) -> Losses:
+    """`loss` for many people whose `names` are their own and who share the `fixed` weights."""
+
+    def one(moved: Sequence[torch.Tensor], own: Mapping[str, torch.Tensor], seed: int) -> torch.Tensor:
+        return loss({**fixed, **dict(zip(names, moved, strict=True))}, own, seed)
+
+    vmapped: Losses = vmap(one, in_dims=(0, 0, None))
+    return vmapped
+
+
+def _together(loss: Loss, fixed: Weights, names: Sequence[str]) -> Losses:
+    """The same where `loss` is written for many people: the `fixed` weights are seen by each, not copied."""
+
+    def all_of_them(moved: Sequence[torch.Tensor], own: Mapping[str, torch.Tensor], seed: int) -> torch.Tensor:
+        people = len(moved[0])
+        seen = {name: tensor.expand(people, *tensor.shape) for name, tensor in fixed.items()}
+        return loss({**seen, **dict(zip(names, moved, strict=True))}, own, seed)
+
+    return all_of_them
 
 
 def _step(

@@ -23,6 +23,9 @@ Weights = Mapping[str, torch.Tensor]
 Vector = npt.NDArray[np.float32]
 """Flat weights, (parameters,), in the sorted order of their names."""
 
+Loss = Callable[[Weights, Mapping[str, torch.Tensor], int], torch.Tensor]
+"""What `Phase` calls a loss: of weights, fields and a seed."""
+
 Scores = Mapping[str, float]
 """Sums over rows that add up across people and parties, such as {"rows": 120, "correct": 97}."""
 
@@ -35,12 +38,16 @@ class Phase:
     depends on that row only (`seed` is for phases that draw noise, such as a generator's input; public randomness).
     It must work under ``torch.func.vmap`` and ``grad``: no in-place writes, no data-dependent shapes.
     `trains`: prefixes of the weights' names that this phase may move.
+    `together`, if given, is `loss` for many people in one pass, written by hand where that beats ``vmap``: every weight
+    (people, …) and every field (people, rows, …) -> (people, rows). Nothing of one person may reach another: a privacy
+    guarantee rests on it, and ``paceline workload check`` looks for it.
     """
 
     name: str
     reads_people: bool
     trains: tuple[str, ...]
-    loss: Callable[[Weights, Mapping[str, torch.Tensor], int], torch.Tensor]
+    loss: Loss
+    together: Loss | None = None
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,29 @@ def gradients_can_be_taken_per_person(workload: Workload) -> None:
                 raise WorkloadError(f"phase {phase.name}: gradients under vmap differ from those of one person.")
 
 
+def people_trained_together_stay_apart(workload: Workload) -> None:
+    """`together`, where a phase has one, is `loss` person by person; a person of nothing but NaN spoils nobody else.
+
+    NaN outlives every sum and product, so whatever reached a neighbour would show.
+    """
+    people, own = 3, 4
+    rows, weights = _typical(workload, people, own)
+    fields = {name: tensor.reshape(people, own, *tensor.shape[1:]) for name, tensor in rows.fields.items()}
+    stacked = {name: tensor.expand(people, *tensor.shape).clone() for name, tensor in weights.items()}
+    for phase in (phase for phase in workload.phases if phase.together is not None):
+        names = trained_names(weights, phase)
+        spoilt = [_slopes_together(phase, _spoil(stacked, who), _spoil(fields, who), names) for who in (0, people - 1)]
+        for person in range(people):
+            alone = {name: tensor[person] for name, tensor in fields.items()}
+            slopes = grad(_mean_loss(phase, weights))({name: weights[name] for name in names}, alone)
+            found = spoilt[person == 0]  # the one in which another is spoilt
+            if any(not torch.allclose(found[name][person], slopes[name], rtol=1e-3, atol=1e-5) for name in names):
+                raise WorkloadError(
+                    f"phase {phase.name}: `together` gives other slopes than `loss` for a person, or mixes people. "
+                    "Leave it out, or keep the people's dimension apart in every operation."
+                )
+
+
 CONTRACT: dict[str, Callable[[Workload], None]] = {
     "invented rows fit the schema": invented_rows_fit_the_schema,
     "the loss of a row depends on that row alone": loss_of_a_row_depends_on_that_row_alone,
@@ -181,6 +204,7 @@ CONTRACT: dict[str, Callable[[Workload], None]] = {
     "person scores lie between 0 and 1": person_scores_lie_between_zero_and_one,
     "the loss falls when trained": loss_falls_when_trained,
     "gradients can be taken per person": gradients_can_be_taken_per_person,
+    "people trained together stay apart": people_trained_together_stay_apart,
 }
 """Every promise with the check of it, in the order in which they are shown."""
 
@@ -240,6 +264,23 @@ def _with_row(others: torch.Tensor, own: torch.Tensor, row: int) -> torch.Tensor
 def _mean_loss(phase: Phase, weights: Weights) -> Callable[[Weights, Fields], torch.Tensor]:
     """Mean loss as a function of the moved weights."""
     return lambda moved, fields: phase.loss({**weights, **moved}, fields, SEED).mean()
+
+
+def _spoil(parts: Mapping[str, torch.Tensor], person: int) -> dict[str, torch.Tensor]:
+    """A copy of `parts`, each (people, …), in which all numbers of one person are NaN."""
+    spoilt = {name: tensor.clone() for name, tensor in parts.items()}
+    for tensor in spoilt.values():
+        if tensor.is_floating_point():
+            tensor[person] = math.nan
+    return spoilt
+
+
+def _slopes_together(phase: Phase, stacked: Weights, fields: Fields, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """What `phase.together` says of the slope of everybody's mean loss by their own weights."""
+    assert phase.together is not None  # noqa: S101 - narrows the type; the caller looked
+    leaves = {name: stacked[name].requires_grad_() for name in names}
+    losses = phase.together({**stacked, **leaves}, fields, SEED)
+    return dict(zip(names, torch.autograd.grad(losses.mean(1).sum(), list(leaves.values())), strict=True))
 
 
 def _trained_loss(phase: Phase, weights: Weights, fields: Fields, learning_rate: float) -> float:

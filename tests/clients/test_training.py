@@ -1,5 +1,7 @@
 """Local training: the fast path means what the plain one says, and nobody's presence changes what others send."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from federation.schema import Rows, concatenate
 from federation.terms import TrainingTerms
 from federation.workload import flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition, running_pace
+from simulations.benchmarks.simulation import models
 
 EXERCISES, PACE = exercise_recognition.WORKLOAD, running_pace.WORKLOAD
 
@@ -65,6 +68,27 @@ def test_fast_updates_agree_with_plain_ones_for_uneven_people(workload, steps):
     for person, update in plain.items():
         assert update.norm() > 1e-3
         torch.testing.assert_close(fast[person], update, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", ["", "4."], ids=["all weights", "the last layer"])
+def test_updates_of_a_loss_written_for_many_people_agree_with_plain_ones(prefix):
+    workload, terms = models.workload("convolutional"), TrainingTerms(learning_rate=0.05, local_steps=3, step_rows=2)
+    rows, weights, phase = uneven(workload, [1, 5, 2]), workload.initial(0), workload.phases[0]
+    names = trained_names(weights, phase, [prefix])
+    used = []
+
+    def together(*values):
+        used.append(True)
+        return phase.together(*values)
+
+    watched = replace(phase, together=together)
+    fast, plain = (
+        torch.cat([updates for _, updates in path(workload, watched, weights, names, rows, terms, 5, 11)])
+        for path in (person_updates, person_updates_plain)
+    )
+    assert len(used) == terms.local_steps, "one pass for everybody in each step of the fast path, none in the plain one"
+    assert plain.abs().max() > 1e-3
+    torch.testing.assert_close(fast, plain, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("path", [person_updates, person_updates_plain])

@@ -11,6 +11,7 @@ from federation.errors import WorkloadError
 from federation.workload import Phase, Workload
 from federation.workloads import INSTALLED, digest, find
 from federation.workloads import exercise_recognition as exercises
+from simulations.benchmarks.simulation import models
 
 
 @pytest.mark.parametrize("promise", workload_checks.CONTRACT)
@@ -146,3 +147,41 @@ def test_digest_of_a_workload_covers_those_that_it_builds_on(monkeypatch, tmp_pa
         file.write("# another one\n")
     assert digest("motion_gan") != before[0]
     assert digest("exercise_recognition") != before[1]
+
+
+def each(weights, fields, seed):
+    """The honest loss, person by person."""
+    people = range(len(fields["y"]))
+    return torch.stack(
+        [honest({n: t[i] for n, t in weights.items()}, {n: t[i] for n, t in fields.items()}, seed) for i in people]
+    )
+
+
+def weighed_by_a_neighbour(weights, fields, seed):
+    own = each(weights, fields, seed)
+    return own * (1 + 1e-12 * own.detach().roll(1, 0))
+
+
+def with_a_neighbours_rows(weights, fields, seed):
+    nearly = {**fields, "x": fields["x"] + 1e-12 * fields["x"].roll(1, 0)}
+    return each(weights, nearly, seed)
+
+
+def half(weights, fields, seed):
+    return each(weights, fields, seed) / 2
+
+
+def with_together(together) -> Workload:
+    (phase,) = exercises.WORKLOAD.phases
+    return replace(exercises.WORKLOAD, phases=(replace(phase, together=together),))
+
+
+def test_a_loss_for_many_people_that_keeps_them_apart_is_accepted():
+    workload_checks.people_trained_together_stay_apart(with_together(each))
+    workload_checks.people_trained_together_stay_apart(models.workload("convolutional"))
+
+
+@pytest.mark.parametrize("together", [weighed_by_a_neighbour, with_a_neighbours_rows, half])
+def test_a_loss_for_many_people_that_mixes_them_or_says_something_else_is_rejected(together):
+    with pytest.raises(WorkloadError, match="mixes people"):
+        workload_checks.people_trained_together_stay_apart(with_together(together))

@@ -1,5 +1,7 @@
 """Four models of the comparison, written as matrix products that many people can share in one pass.
 
+The convolutional one, the work that the comparison is about, has a file of its own.
+
 They are the same functions as the modules in `simulations.benchmarks.simulation.peers.work`, which the peers train:
 `from_module` brings the weights over, and a test compares one person's update.
 """
@@ -12,32 +14,11 @@ from torch.nn import functional
 
 from federation.schema import Column, Rows, RowSchema, Target, Window
 from federation.terms import TrainingTerms
-from federation.workload import Phase, Scores, Weights, Workload
+from federation.workload import Loss, Phase, Scores, Weights, Workload
+from simulations.benchmarks.simulation import convolution
 from simulations.benchmarks.simulation.peers import work
 
 Logits = Callable[[Weights, torch.Tensor], torch.Tensor]
-
-
-def convolutional(weights: Weights, x: torch.Tensor) -> torch.Tensor:
-    """Two convolutions over time, (rows, 6, 128) -> (rows, 6); 19,718 numbers.
-
-    The first, of few channels and many instants, is one product over its taps, channels last. Its bias and ReLU come
-    after the maximum, which gives the same (both are monotonic) on a quarter of the numbers. The second is torch's own,
-    of which vmap makes one with a group per person.
-    """
-    hidden = _taps(x.transpose(-1, -2), 5) @ weights["1.weight"]
-    hidden = functional.relu(hidden.reshape(len(x), -1, 4, 32).amax(-2) + weights["1.bias"]).transpose(-1, -2)
-    hidden = functional.relu(functional.conv1d(hidden, weights["2.weight"], weights["2.bias"], padding=2))
-    hidden = functional.avg_pool1d(hidden, 8).flatten(-2)
-    hidden = functional.relu(hidden @ weights["3.weight"] + weights["3.bias"])
-    return hidden @ weights["4.weight"] + weights["4.bias"]
-
-
-def _taps(signal: torch.Tensor, taps: int) -> torch.Tensor:
-    """(rows, time, channels) -> (rows, time, taps × channels), zero-padded at both ends."""
-    padded = functional.pad(signal, (0, 0, taps // 2, taps // 2))
-    time = signal.shape[-2]
-    return torch.cat([padded[..., tap : tap + time, :] for tap in range(taps)], dim=-1)
 
 
 def recurrent(weights: Weights, x: torch.Tensor) -> torch.Tensor:
@@ -83,11 +64,13 @@ def trivial(weights: Weights, x: torch.Tensor) -> torch.Tensor:
 
 
 LOGITS: Mapping[str, Logits] = {
-    "convolutional": convolutional,
+    "convolutional": convolution.convolutional,
     "recurrent": recurrent,
     "attentive": attentive,
     "trivial": trivial,
 }
+TOGETHER: Mapping[str, Loss] = {"convolutional": convolution.together}
+"""Losses that are written for many people at once; ``vmap`` makes the others."""
 
 
 NAMES: Mapping[str, Mapping[str, str]] = {
@@ -148,7 +131,7 @@ def workload(name: str) -> Workload:
         version=1,
         title=f"The {name} model of the comparison",
         schema=_schema(about),
-        phases=(Phase("train", True, ("",), loss),),
+        phases=(Phase("train", True, ("",), loss, TOGETHER.get(name)),),
         initial=initial,
         scores=scores,
         person_scores=("correct",),
