@@ -4,7 +4,7 @@ CATALOGUE = {
     "ledger": "Budget reservations and consent snapshots of many people, on disk.",
     "person_level": "One private step against plain SGD on the same rows.",
     "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
-    "exchange": "Codecs of updates: error against bits beside the theoretical limit, bias, speed.",
+    "exchange": "Codecs: error against bits beside the theoretical limits, sums of lanes, bias, speed.",
     "secagg": "Secure aggregation: a party's and the coordinator's time beside Flower's SecAgg+; two minutes.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
