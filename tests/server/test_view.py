@@ -370,3 +370,16 @@ def test_who_was_sent_the_whole_model_is_not_asked_again(start: Start, down: dic
     play.run()
     assert play.link.sent(LAB) == [(1, "model"), (2, "model"), (3, "model")]
     assert {code for _, code in play.told(LAB)} == {"stale-view"}
+
+
+def test_a_party_of_a_secure_round_may_be_asked_again_with_the_whole_view(start: Start) -> None:
+    """It had masked nothing yet: the second question is under the same mask keys."""
+    masked = {"min_parties": 2, "secure": True, "up": "lane", "up_bits": 20, "clip": 5.0}
+    play = start(3, privacy={"unit": "none"}, exchange=masked | {"down": "ecq", "down_bits": 4.0})
+    play.before(
+        4, lambda: play.forget(LAB)
+    )  # after first weights, mask keys, the first round and the shares of its sum
+    play.run()
+    assert play.link.sent(LAB) == [(1, "model"), (2, "1"), (2, "model"), (3, "1")]
+    assert {code for _, code in play.told(LAB)} == {"answered"}
+    assert [len(row.parties) for row in play.federation.coordinator.store.rounds(play.digest)] == [0, 4, 4, 4]
