@@ -94,8 +94,8 @@ def eligible(
     """People whose latest statement permits `purpose` at `at`; minors only with a guardian's statement."""
     with store.reading() as tx:
         people = _followed(store, tx).permitting(purpose, to_micros(at), age_of_consent_years)
-    snapshot = Snapshot(people, at, purpose, "")
-    return replace(snapshot, digest=commitment(store, snapshot, task))
+        snapshot = Snapshot(people, at, purpose, "")
+        return replace(snapshot, digest=commitment(store, snapshot, task))
 
 
 def permitted(

@@ -5,7 +5,6 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from clients import budget
 from clients.node import Agreed, Node, Question
 from clients.store import Answered, ledger
 from federation import wire
@@ -42,8 +41,10 @@ def common(node: Node, question: Question) -> dict[str, Any]:
     A ledger that is older than the head that others hold gives that head back: shown its own, they would forget the
     newer one, and take an old copy for the newest from then on.
     """
-    head = budget.head(node.store)
-    return _fields(node, question, head if _continues(node, _seen(node, question)) else _seen(node, question))
+    seen = _seen(node, question)
+    with node.store.reading() as tx:
+        head = ledger.last(tx)[1] if ledger.holds(tx, seen) else seen
+    return _fields(node, question, head)
 
 
 def record(node: Node, agreed: Agreed, answer: Answer, payload: bytes, people: BitMap | None) -> bytes:
@@ -110,11 +111,6 @@ def _fields(node: Node, question: Question, head: LedgerHead) -> dict[str, Any]:
 def _seen(node: Node, question: Question) -> LedgerHead:
     """The last head of this node's ledger that others have seen."""
     return question.ledger_heads.get(node.pinned.party, GENESIS)
-
-
-def _continues(node: Node, seen: LedgerHead) -> bool:
-    with node.store.reading() as tx:
-        return ledger.holds(tx, seen)
 
 
 def _log(node: Node, code: Refusal, error: Exception) -> None:

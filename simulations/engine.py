@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from clients.node import Node
-from clients.rounds import MAX_MODEL_BYTES, answer
-from federation import wire, workloads
+from clients.rounds import answer
+from federation import workloads
 from federation.link import Link
 from federation.manifest import Manifest
 from federation.terms import PersonTerms
@@ -22,7 +22,7 @@ from simulations import sources
 from simulations.dealing import Dealt, deal
 from simulations.foresight import require_memory
 from simulations.founding import found
-from simulations.loopback import Loopback
+from simulations.loopback import Loopback, question_in
 from simulations.outcome import Outcome, RoundOutcome
 from simulations.parties import Federation
 from simulations.population import HandRows, Indices, People
@@ -92,7 +92,7 @@ def prepare(path: Path, scenario: Scenario, seed: int) -> Stage:
 
 def seated_answer(node: Node, blob: bytes, seed: int, rounds: int) -> bytes:
     """The answer of a node whose randomness and rows are those of this question, in whatever process it is asked."""
-    question, _ = wire.read_request(blob, node.pinned.coordinator_key, MAX_MODEL_BYTES)
+    question = question_in(blob, node.pinned.coordinator_key)
     source = SeededSource.of(seed, node.pinned.party, question.nonce)
     rows = replace(node.rows, progress=question.round / rounds) if isinstance(node.rows, HandRows) else node.rows
     return answer(replace(node, source=source, rows=rows), blob)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from clients.node import Node
-from clients.rounds import answer
+from clients.rounds import MAX_MODEL_BYTES, answer
+from federation import wire
 from federation.ids import PartyId
 from federation.link import Reply
 
@@ -31,6 +33,12 @@ def corrupted(party: PartyId, blob: bytes) -> list[Reply]:
     """One bit in the middle of the answer flips."""
     middle = len(blob) // 2
     return [Reply(party, blob[:middle] + bytes([blob[middle] ^ 1]) + blob[middle + 1 :])]
+
+
+@lru_cache(maxsize=1)
+def question_in(request: bytes, coordinator_key: bytes) -> wire.AnyRequest:
+    """The question of a request; most parties are sent the same bytes, one after the other."""
+    return wire.read_request(request, coordinator_key, MAX_MODEL_BYTES)[0]
 
 
 @dataclass

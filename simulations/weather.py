@@ -20,7 +20,7 @@ from federation.messages import TrainRequest, UpdateAnswer
 from federation.workload import Vector, trained_names
 from server.coordinator import Run
 from simulations.founding import PROVIDER
-from simulations.loopback import corrupted
+from simulations.loopback import corrupted, question_in
 from simulations.scenario import Faults, Scenario
 
 
@@ -53,7 +53,7 @@ class Weather:
     def ask(self, requests: Mapping[PartyId, bytes], deadline_s: float) -> Iterator[Reply]:
         """The replies of `inner`, as they arrive here."""
         some, request = next(iter(self.nodes.values())), next(iter(requests.values()), b"")
-        question, _ = wire.read_request(request, some.pinned.coordinator_key, MAX_MODEL_BYTES)
+        question = question_in(request, some.pinned.coordinator_key)
         if not isinstance(question, TrainRequest):
             yield from self.inner.ask(requests, deadline_s)
             return

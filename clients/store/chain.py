@@ -1,7 +1,6 @@
 """How the rows of a log are chained: each row's hash commits to all rows before it."""
 
 import hashlib
-from typing import Protocol
 
 from federation import canonical
 from federation.errors import StoreError
@@ -10,21 +9,17 @@ Body = dict[str, str | int | float | None]
 """The content of a row that its hash covers."""
 
 
-class Linked(Protocol):
-    """A row of a chained log."""
-
-    previous_hash: str
-    hash: str
-
-
 def link_hash(log: str, previous: str, body: Body) -> str:
     """SHA-256 over the log's name, the hash of the row before and the row's content, as canonical JSON."""
     return hashlib.sha256(canonical.dumps({"log": log, "previous": previous, "body": body})).hexdigest()
 
 
-def require_link(log: str, number: int, row: Linked, previous: str, expected: str) -> None:
-    """Raise `StoreError` unless `row` follows on `previous` and its content hashes to what it says."""
-    if row.previous_hash != previous or row.hash != expected:
+def require_link(log: str, number: int, said: tuple[str, str], previous: str, expected: str) -> None:
+    """Raise `StoreError` unless a row follows on `previous` and its content hashes to what it says.
+
+    `said`: the hash of the row before and its own, as they stand in the row.
+    """
+    if said != (previous, expected):
         raise StoreError(
             f"entry {number} of the {log} is not what was written: somebody edited the file. Nothing was changed; "
             "put the newest untouched copy of node.sqlite back."

@@ -92,9 +92,8 @@ def verify(tx: Session) -> int:
     previous, place = str(GENESIS), 0
     for row in tx.exec(select(ConsentRow).order_by(col(ConsentRow.sequence))):
         place += 1
-        require_link(
-            LOG, place, row, previous, link_hash(LOG, previous, {name: getattr(row, name) for name in CONTENT})
-        )
+        expected = link_hash(LOG, previous, {name: getattr(row, name) for name in CONTENT})
+        require_link(LOG, place, (row.previous_hash, row.hash), previous, expected)
         previous = row.hash
     return place
 

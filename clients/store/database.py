@@ -28,7 +28,8 @@ class Transaction(Session):
     """What is read and written in one transaction; made by a `Database` only.
 
     Prepared statements go straight to the driver, ten times faster than the rest of what a `Session` can do; both
-    see one another's rows, and none of it is written before the other.
+    see one another's rows, and none of it is written before the other. Used again for the next one: making a `Session`
+    takes longer than most of what is done in it.
     """
 
     def __init__(self, engine: Engine, raw: sqlite3.Connection) -> None:
@@ -37,7 +38,8 @@ class Transaction(Session):
 
     def rows(self, statement: Prepared, **values: Value) -> list[Any]:
         """What a prepared statement finds, as tuples; nothing for one that writes."""
-        self.flush()
+        if self.in_transaction():  # more than prepared statements was asked of it
+            self.flush()
         return self._raw.execute(statement.text, {**statement.constants, **values}).fetchall()
 
     def first(self, statement: Prepared, **values: Value) -> Any | None:
@@ -81,6 +83,7 @@ class Database:
                 raise
         self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
         self._engine.connect().close()  # SQLAlchemy's first look at a database ends with a rollback: not inside of ours
+        self._spare = Transaction(self._engine, self._raw)
         self._undone = 0
 
     @contextmanager
@@ -125,19 +128,20 @@ class Database:
                 return
             # The driver is in autocommit mode, so that nothing but this line decides how a transaction begins.
             self._raw.execute(how)
-            with Transaction(self._engine, self._raw) as session:
-                self._session = session
-                try:
-                    yield session
-                    if session.in_transaction():  # whether more than prepared statements was asked of it
-                        session.commit()
-                    self._raw.commit()
-                except BaseException:
-                    self._undone += 1
-                    self._raw.rollback()
-                    raise
-                finally:
-                    self._session = None
+            self._session = self._spare
+            try:
+                yield self._spare
+                if self._spare.in_transaction():
+                    self._spare.commit()
+                self._raw.commit()
+            except BaseException:
+                self._undone += 1
+                self._raw.rollback()
+                raise
+            finally:
+                self._session = None
+                if self._spare.in_transaction() or self._spare.identity_map:
+                    self._spare.close()
 
 
 def _create(path: Path, layout: Layout) -> None:

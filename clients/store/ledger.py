@@ -23,6 +23,9 @@ from clients.store.tables import LedgerRow, SecretRow
 from federation.ids import GENESIS, LedgerHead, TaskDigest
 
 LOG = "ledger"
+Row = dict[str, Any]
+"""The columns of a `LedgerRow`."""
+
 COLUMNS = tuple(LedgerRow.__table__.c.keys())
 TERMS = ("task", "attempt", "step", "sampling_rate", "noise_multiplier")
 _SAME = (col(LedgerRow.task) == bindparam("task"), col(LedgerRow.step) == bindparam("step"))
@@ -108,37 +111,39 @@ def append(tx: Transaction, charge: Reserved | Carried, at: int) -> Entry:
     """Write one row after the last one."""
     number, previous = last(tx)
     row = _row(charge, number + 1, previous, at)
-    row.hash = link_hash(LOG, previous, _body(row, key(tx)))
-    tx.rows(WRITE, **row.model_dump())
-    return Entry(row.number, LedgerHead(row.hash), at, charge)
+    head = LedgerHead(link_hash(LOG, previous, _body(row, key(tx))))
+    tx.rows(WRITE, **row, hash=head)
+    return Entry(number + 1, head, at, charge)
 
 
 def entries_after(tx: Transaction, number: int, head: LedgerHead) -> Iterator[Entry]:
     """Rows after `number`, whose hash is `head`, each checked against its content and the row before."""
     previous, secret = head, key(tx)
     for place, found in enumerate(tx.rows(AFTER, number=number), start=number + 1):
-        row = LedgerRow(**dict(zip(COLUMNS, found, strict=True)))
-        require_link(LOG, place, row, previous, link_hash(LOG, previous, _body(row, secret)))
-        previous = LedgerHead(row.hash)
-        yield Entry(row.number, previous, row.at, _charge(row))
+        row = dict(zip(COLUMNS, found, strict=True))
+        expected = LedgerHead(link_hash(LOG, previous, _body(row, secret)))
+        require_link(LOG, place, (row["previous_hash"], row["hash"]), previous, expected)
+        previous = expected
+        yield Entry(row["number"], previous, row["at"], _charge(row))
 
 
-def _row(charge: Reserved | Carried, number: int, previous: LedgerHead, at: int) -> LedgerRow:
-    content: dict[str, Any] = {"entry": "carry", "curve": None} | dict.fromkeys(TERMS)
+def _row(charge: Reserved | Carried, number: int, previous: LedgerHead, at: int) -> Row:
+    """All columns but ``hash``."""
+    content: Row = {"entry": "carry", "curve": None, "levels": None} | dict.fromkeys(TERMS)
     if isinstance(charge, Reserved):
         content |= {"entry": "reservation"} | {name: getattr(charge, name) for name in TERMS}
         content["levels"] = charge.levels or None
     else:
         content["curve"] = json.dumps(charge.curve)
     people = charge.people.serialize()
-    return LedgerRow(**content, number=number, people=people, at=at, previous_hash=previous, hash="")
+    return content | {"number": number, "people": people, "at": at, "previous_hash": previous}
 
 
-def _body(row: LedgerRow, secret: bytes) -> Body:
-    body: Body = {name: getattr(row, name) for name in ("number", "entry", "curve", "at", *TERMS)}
-    if row.levels is not None:  # rows from before there were levels keep their hash
-        body["levels"] = row.levels
-    return body | {"people_hmac": hmac.new(secret, b"ledger" + row.people, hashlib.sha256).hexdigest()}
+def _body(row: Row, secret: bytes) -> Body:
+    body: Body = {name: row[name] for name in ("number", "entry", "curve", "at", *TERMS)}
+    if row["levels"] is not None:  # rows from before there were levels keep their hash
+        body["levels"] = row["levels"]
+    return body | {"people_hmac": hmac.new(secret, b"ledger" + row["people"], hashlib.sha256).hexdigest()}
 
 
 def key(tx: Transaction) -> bytes:
@@ -147,16 +152,16 @@ def key(tx: Transaction) -> bytes:
     return bytes.fromhex(text)
 
 
-def _charge(row: LedgerRow) -> Reserved | Carried:
-    people = BitMap.deserialize(row.people)
-    if row.entry == "carry":
-        return Carried(tuple(json.loads(row.curve or "[]")), people)
+def _charge(row: Row) -> Reserved | Carried:
+    people = BitMap.deserialize(row["people"])
+    if row["entry"] == "carry":
+        return Carried(tuple(json.loads(row["curve"] or "[]")), people)
     return Reserved(
-        TaskDigest(row.task or ""),
-        row.attempt or 0,
-        row.step or "",
-        row.sampling_rate or 0.0,
-        row.noise_multiplier or 0.0,
+        TaskDigest(row["task"] or ""),
+        row["attempt"] or 0,
+        row["step"] or "",
+        row["sampling_rate"] or 0.0,
+        row["noise_multiplier"] or 0.0,
         people,
-        row.levels or 0,
+        row["levels"] or 0,
     )

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, func, insert, select, update
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from federation.errors import StoreError
 from federation.ids import PartyId, TaskDigest
+from server.store.database import Transaction
 from server.store.parties import Parties
 from server.store.records import Attempt, PartyRound
 from server.store.tables import AttemptTable, PartyRoundTable, TaskTable
@@ -47,7 +48,7 @@ class Attempts(Parties):
                 raise StoreError(f"a {kind} attempt of this task is open; commit it or let it fail first.")
             number = _next(session, task, kind)
             words = {"task": task, "kind": kind, "number": number, "round": round, "model": model, "request": request}
-            session.connection().execute(BEGIN, words | {"state": OPEN, "started_at": self.clock(), "reasons": "{}"})
+            session.core.execute(BEGIN, words | {"state": OPEN, "started_at": self.clock(), "reasons": "{}"})
             self.append(session, "attempt", {"task": task, "kind": kind, "attempt": number, "round": round})
             return number
 
@@ -81,7 +82,7 @@ class Attempts(Parties):
     def attempted_rounds(self, task: TaskDigest) -> list[int]:
         """The round of every training attempt that was begun."""
         with self.reading() as session:
-            return list(session.connection().execute(BEGUN, {"of_task": task, "of_kind": "train"}).scalars())
+            return list(session.core.execute(BEGUN, {"of_task": task, "of_kind": "train"}).scalars())
 
     def last_reasons(self, task: TaskDigest) -> dict[str, str]:
         """Why each party did not contribute to the training attempt that failed last; empty if none did."""
@@ -92,13 +93,13 @@ class Attempts(Parties):
         """All attempts of all kinds, in order."""
         query = select(_ATTEMPT).where(_ATTEMPT.c.task == task).order_by(_ATTEMPT.c.kind, _ATTEMPT.c.number)
         with self.reading() as session:
-            return [_attempt(row) for row in session.connection().execute(query)]
+            return [_attempt(row) for row in session.core.execute(query)]
 
     def party_rounds(self, task: TaskDigest) -> list[PartyRound]:
         """What each party did in each attempt, in the order in which it was recorded."""
         query = select(_DONE).where(_DONE.c.task == task).order_by(_DONE.c.id)
         with self.reading() as session:
-            return [_party_round(row) for row in session.connection().execute(query)]
+            return [_party_round(row) for row in session.core.execute(query)]
 
     def last_heard(self, task: TaskDigest, since_round: int) -> dict[PartyId, PartyRound]:
         """Each party's latest answer or refusal about a model, among those of round `since_round` and later."""
@@ -106,48 +107,50 @@ class Attempts(Parties):
         spoke = (_DONE.c.kind.in_(ABOUT_MODELS), _DONE.c.outcome.in_((ANSWERED, REFUSED)))
         latest = select(func.max(_DONE.c.id)).where(*about, *spoke).group_by(_DONE.c.party)
         with self.reading() as session:
-            found = session.connection().execute(select(_DONE).where(_DONE.c.id.in_(latest)))
+            found = session.core.execute(select(_DONE).where(_DONE.c.id.in_(latest)))
             return {party.party: party for party in map(_party_round, found)}
 
     def refusals(self, task: TaskDigest) -> list[PartyRound]:
         """Those of `party_rounds` in which the party did not contribute."""
         return [party for party in self.party_rounds(task) if party.outcome != ANSWERED]
 
-    def _close(self, session: Session, key: tuple[TaskDigest, str, int], state: str, reasons: Mapping[str, str]) -> int:
+    def _close(
+        self, session: Transaction, key: tuple[TaskDigest, str, int], state: str, reasons: Mapping[str, str]
+    ) -> int:
         """End an open attempt, or `StoreError`; the round for which it was begun."""
         which = dict(zip(("of_task", "of_kind", "of_number"), key, strict=True))
-        row = session.connection().execute(STATE, which).first()
+        row = session.core.execute(STATE, which).first()
         if row is None or row.state != OPEN:
             raise StoreError(
                 f"{key[1]} attempt {key[2]} is {row.state if row else 'unknown'}, not open; nothing changed."
             )
         ended = {"state": state, "ended_at": self.clock(), "reasons": json.dumps(dict(reasons))}
-        session.connection().execute(END, which | ended)
+        session.core.execute(END, which | ended)
         return int(row.round)
 
     def _add_parties(
-        self, session: Session, key: tuple[TaskDigest, str, int], round: int, parties: Sequence[PartyRound]
+        self, session: Transaction, key: tuple[TaskDigest, str, int], round: int, parties: Sequence[PartyRound]
     ) -> None:
         """What each of `parties` did in an attempt at `round`."""
         task, kind, attempt = key
         same = {"task": task, "kind": kind, "attempt": attempt, "round": round, "at": self.clock()}
         if parties:
-            session.connection().execute(DID, [vars(party) | same for party in parties])
+            session.core.execute(DID, [vars(party) | same for party in parties])
 
 
-def lock(session: Session, task: TaskDigest) -> None:
+def lock(session: Transaction, task: TaskDigest) -> None:
     """Let nobody else begin or end anything about a task until the transaction ends; `StoreError` if there is none."""
-    if session.connection().execute(LOCK, {"of_task": task}).first() is None:
+    if session.core.execute(LOCK, {"of_task": task}).first() is None:
         raise StoreError(f"there is no task with digest {task[:16]}… here.")
 
 
-def _next(session: Session, task: TaskDigest, kind: str) -> int:
-    last = session.connection().execute(NEWEST, {"of_task": task, "of_kind": kind}).scalar()
+def _next(session: Transaction, task: TaskDigest, kind: str) -> int:
+    last = session.core.execute(NEWEST, {"of_task": task, "of_kind": kind}).scalar()
     return 0 if last is None else int(last) + 1
 
 
-def _open(session: Session, task: TaskDigest, kind: str) -> Row[Any] | None:
-    return session.connection().execute(IN_WORK, {"of_task": task, "of_kind": kind}).first()
+def _open(session: Transaction, task: TaskDigest, kind: str) -> Row[Any] | None:
+    return session.core.execute(IN_WORK, {"of_task": task, "of_kind": kind}).first()
 
 
 def _attempt(row: Row[Any]) -> Attempt:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, update
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from federation import audit, canonical
-from server.store.database import Database
+from server.store.database import Database, Transaction
 from server.store.records import AuditEntry
 from server.store.tables import AuditTable, CounterTable
 
@@ -24,19 +24,19 @@ class AuditLog(Database):
         with self.transaction() as session:
             return self.append(session, kind, body)
 
-    def append(self, session: Session, kind: str, body: Mapping[str, Any]) -> int:
+    def append(self, session: Transaction, kind: str, body: Mapping[str, Any]) -> int:
         """Append within a transaction, so that an entry exists exactly if what it tells about does."""
         number, at = self.take_number(session, "audit"), self.clock()
         text = canonical.dumps({"at": at.isoformat(), "body": dict(body), "kind": kind, "number": number})
         leaf = audit.leaf_hash(text).hex()
         words = {"number": number, "at": at, "kind": kind, "body": text.decode(), "leaf": leaf}
-        session.connection().execute(WRITE, words)
+        session.core.execute(WRITE, words)
         return number
 
-    def take_number(self, session: Session, name: str) -> int:
+    def take_number(self, session: Transaction, name: str) -> int:
         """The next number of the counter `name`, from 0; locked until the transaction ends."""
-        session.connection().execute(TAKE, {"of_name": name})
-        return int(session.connection().execute(TAKEN, {"of_name": name}).scalar_one()) - 1
+        session.core.execute(TAKE, {"of_name": name})
+        return int(session.core.execute(TAKEN, {"of_name": name}).scalar_one()) - 1
 
     def audit_entries(self, first: int = 0, count: int = 1000) -> list[AuditEntry]:
         """Entries from number `first` on."""

@@ -23,6 +23,18 @@ PRAGMAS = (
 )
 
 
+class Transaction(Session):
+    """What is read and written in one transaction; made by a `Database` only.
+
+    `core` runs statements that were built once, without the objects that a `Session` makes of rows. It does not see
+    what the session was told of but has not flushed.
+    """
+
+    def __init__(self, core: Connection) -> None:
+        super().__init__(core, expire_on_commit=False)
+        self.core = core
+
+
 class Database:
     """One database of any kind that SQLAlchemy knows; `clock` gives the moments that are written."""
 
@@ -36,15 +48,15 @@ class Database:
         self._writer.dispose()
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self) -> Iterator[Transaction]:
         """All or nothing, one writer at a time; a database error becomes `StoreError` and nothing is written."""
-        with translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with _begun(self._writer) as session:
             yield session
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self) -> Iterator[Transaction]:
         """One consistent view; waits for no writer."""
-        with translated(), Session(self._reader, expire_on_commit=False) as session, session.begin():
+        with _begun(self._reader) as session:
             yield session
 
 
@@ -85,6 +97,14 @@ def private_file(path: Path) -> None:
         path.touch(mode=0o600, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror}); check the folder and its rights.") from error
+
+
+@contextmanager
+def _begun(engine: Engine) -> Iterator[Transaction]:
+    with translated(), engine.connect() as core, core.begin(), Transaction(core) as session:
+        yield session
+        if session.in_transaction():  # more than `core` was used
+            session.commit()  # joins the connection's: what it was told of is written, and that one ends it
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, insert, update
-from sqlmodel import Session, col, delete, select
+from sqlmodel import col, delete, select
 
 from federation.errors import EnrolmentError
 from federation.ids import Fingerprint, LedgerHead, PartyId
 from federation.roles import Role
 from server.store.audit import AuditLog
+from server.store.database import Transaction
 from server.store.records import Invited, Party
 from server.store.tables import CounterTable, HttpNonceTable, InvitationTable, LedgerHeadTable, PartyTable
 
@@ -97,7 +98,7 @@ class Parties(AuditLog):
     def active_party_keys(self) -> dict[PartyId, bytes]:
         """Identity keys of the parties that may take part now (neither revoked nor left)."""
         with self.reading() as session:
-            return {PartyId(party): bytes.fromhex(key) for party, key in session.connection().execute(ACTIVE)}
+            return {PartyId(party): bytes.fromhex(key) for party, key in session.core.execute(ACTIVE)}
 
     def revoke(self, party: str) -> None:
         """Shut a party out, from its next message on."""
@@ -117,16 +118,16 @@ class Parties(AuditLog):
         with self.transaction() as session:
             self.save_heads(session, {party: head})
 
-    def save_heads(self, session: Session, heads: Mapping[PartyId, LedgerHead]) -> None:
+    def save_heads(self, session: Transaction, heads: Mapping[PartyId, LedgerHead]) -> None:
         """The same for several, within a transaction."""
         for party, head in heads.items():
-            if not session.connection().execute(HEAD_MOVED, {"of_party": party, "head": head}).rowcount:
-                session.connection().execute(FIRST_HEAD, {"party": party, "head": head})
+            if not session.core.execute(HEAD_MOVED, {"of_party": party, "head": head}).rowcount:
+                session.core.execute(FIRST_HEAD, {"party": party, "head": head})
 
     def heads(self) -> dict[PartyId, LedgerHead]:
         """The last head of each party's ledger that was seen."""
         with self.reading() as session:
-            return {PartyId(party): LedgerHead(head) for party, head in session.connection().execute(HEADS)}
+            return {PartyId(party): LedgerHead(head) for party, head in session.core.execute(HEADS)}
 
     def spend_nonce(self, nonce: str, valid: timedelta) -> bool:
         """Whether `nonce` is new; it is kept until `valid` has passed, older ones are dropped."""
@@ -138,7 +139,7 @@ class Parties(AuditLog):
             session.add(HttpNonceTable(nonce=nonce, expires_at=at + valid))
             return True
 
-    def _usable(self, session: Session, secret_hash: str) -> Invited:
+    def _usable(self, session: Transaction, secret_hash: str) -> Invited:
         row = session.get(InvitationTable, secret_hash, with_for_update=True)
         if row is None:
             raise InvitationRefused(
@@ -158,7 +159,7 @@ class Parties(AuditLog):
             )
         return _invited(row)
 
-    def _require_new(self, session: Session, public_key: str, supernode_key: str) -> None:
+    def _require_new(self, session: Transaction, public_key: str, supernode_key: str) -> None:
         same = (col(PartyTable.public_key) == public_key) | (col(PartyTable.supernode_key) == supernode_key)
         if session.exec(select(PartyTable).where(same)).first() is not None:
             raise EnrolmentError("a party with this key joined before; make new keys in an empty folder.")
@@ -171,12 +172,12 @@ class Parties(AuditLog):
             setattr(row, f"{word}_at", self.clock())
             self._membership_changed(session, word, row.id, {})
 
-    def _membership_changed(self, session: Session, word: str, party: str, more: Mapping[str, Any]) -> None:
+    def _membership_changed(self, session: Transaction, word: str, party: str, more: Mapping[str, Any]) -> None:
         self.take_number(session, "membership")
         self.append(session, word, {"party": party, **more})
 
 
-def _row(session: Session, party: str) -> PartyTable:
+def _row(session: Transaction, party: str) -> PartyTable:
     row = session.get(PartyTable, party)
     if row is None:
         raise EnrolmentError(f"no party called {party!r} has joined; list them with: paceline server parties")

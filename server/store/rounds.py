@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
-from sqlmodel import Session
 
 from federation.errors import StoreError
 from federation.ids import TaskDigest
 from server.store.attempts import ANSWERED, COMMITTED, Attempts, lock
+from server.store.database import Transaction
 from server.store.records import RoundRecord, RoundRow, StoredModel
 from server.store.tables import MemoryTable, ModelTable, RoundTable
 
@@ -79,7 +79,7 @@ class Rounds(Attempts):
     def model(self, digest: str) -> bytes:
         """Weights by digest, or `StoreError`; what was changed in the database is found."""
         with self.reading() as session:
-            data = session.connection().execute(DATA, {"of_digest": digest}).scalar()
+            data = session.core.execute(DATA, {"of_digest": digest}).scalar()
         if data is None or hashlib.sha256(data).hexdigest() != digest:
             raise StoreError(f"model {digest[:16]}… is {'missing' if data is None else 'damaged'}; restore a backup.")
         return bytes(data)
@@ -87,7 +87,7 @@ class Rounds(Attempts):
     def rounds(self, task: TaskDigest) -> list[RoundRow]:
         """Committed rounds, from 0."""
         with self.reading() as session:
-            return [_round(row) for row in session.connection().execute(ALL, {"of_task": task})]
+            return [_round(row) for row in session.core.execute(ALL, {"of_task": task})]
 
     def last_round(self, task: TaskDigest) -> RoundRow:
         """The round that was committed last, or `StoreError` before the first weights."""
@@ -98,42 +98,42 @@ class Rounds(Attempts):
             return _round(row)
 
 
-def _newest(session: Session, task: TaskDigest) -> Row[Any] | None:
-    return session.connection().execute(NEWEST, {"of_task": task}).first()
+def _newest(session: Transaction, task: TaskDigest) -> Row[Any] | None:
+    return session.core.execute(NEWEST, {"of_task": task}).first()
 
 
-def _last(session: Session, task: TaskDigest) -> int | None:
-    return session.connection().execute(LAST, {"of_task": task}).scalar()
+def _last(session: Transaction, task: TaskDigest) -> int | None:
+    return session.core.execute(LAST, {"of_task": task}).scalar()
 
 
-def _add(session: Session, task: TaskDigest, row: RoundRow, memory: str | None) -> None:
+def _add(session: Transaction, task: TaskDigest, row: RoundRow, memory: str | None) -> None:
     words = vars(row) | {"task": task, "memory": memory, "parties": json.dumps(row.parties)}
-    session.connection().execute(ADD, words)
+    session.core.execute(ADD, words)
 
 
-def _add_model(session: Session, model: bytes) -> str:
+def _add_model(session: Transaction, model: bytes) -> str:
     digest = hashlib.sha256(model).hexdigest()
-    if session.connection().execute(IS_KEPT, {"of_digest": digest}).first() is None:
-        session.connection().execute(KEEP, {"digest": digest, "data": model})
+    if session.core.execute(IS_KEPT, {"of_digest": digest}).first() is None:
+        session.core.execute(KEEP, {"digest": digest, "data": model})
     return digest
 
 
-def _keep_memory(session: Session, record: RoundRecord) -> str | None:
+def _keep_memory(session: Transaction, record: RoundRecord) -> str | None:
     """Replace the memory by the one of this round, which may be none; its digest, for the round's row."""
     if not record.memory:
-        session.connection().execute(FORGET, {"of_task": record.task})
+        session.core.execute(FORGET, {"of_task": record.task})
         return None
-    found = session.connection().execute(REMEMBER_NOW, {"of_task": record.task, "data": record.memory}).rowcount
+    found = session.core.execute(REMEMBER_NOW, {"of_task": record.task, "data": record.memory}).rowcount
     if not found:
-        session.connection().execute(REMEMBER, {"task": record.task, "data": record.memory})
+        session.core.execute(REMEMBER, {"task": record.task, "data": record.memory})
     return hashlib.sha256(record.memory).hexdigest()
 
 
-def _memory(session: Session, row: Row[Any]) -> bytes:
+def _memory(session: Transaction, row: Row[Any]) -> bytes:
     """The memory after the last round, or `StoreError` if it is not the one that was committed with it."""
     if row.memory is None:
         return b""
-    kept = session.connection().execute(REMEMBERED, {"of_task": row.task}).scalar()
+    kept = session.core.execute(REMEMBERED, {"of_task": row.task}).scalar()
     if kept is None or hashlib.sha256(kept).hexdigest() != row.memory:
         how = "missing" if kept is None else "damaged"
         raise StoreError(f"what the optimiser remembers of round {row.round} is {how}; restore a backup.")

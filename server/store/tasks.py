@@ -1,13 +1,14 @@
 """Tasks with their states, signatures and acceptances, as the store keeps them."""
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, delete, select
+from sqlmodel import col, delete, select
 
 from federation.errors import ManifestError, StoreError
 from federation.ids import PartyId, TaskDigest
 from federation.manifest import Manifest
 from federation.signing import Acceptance, Signature, SignedManifest, parse_acceptance
 from server.store.audit import AuditLog
+from server.store.database import Transaction
 from server.store.records import Task, TaskState
 from server.store.tables import AcceptanceTable, SignatureTable, TaskTable
 
@@ -116,7 +117,7 @@ class Tasks(AuditLog):
     def accepted(self, task: TaskDigest) -> set[PartyId]:
         """Parties that accepted exactly this task."""
         with self.reading() as session:
-            return {PartyId(party) for (party,) in session.connection().execute(ACCEPTED, {"of_task": task})}
+            return {PartyId(party) for (party,) in session.core.execute(ACCEPTED, {"of_task": task})}
 
     def acceptances(self, task: TaskDigest) -> list[Acceptance]:
         """The acceptances themselves, by party."""
@@ -124,7 +125,7 @@ class Tasks(AuditLog):
         with self.reading() as session:
             return [parse_acceptance(row.body) for row in session.exec(query)]
 
-    def _make_room(self, session: Session, name: str) -> None:
+    def _make_room(self, session: Transaction, name: str) -> None:
         old = session.exec(select(TaskTable).where(TaskTable.name == name)).first()
         if old is None:
             return
@@ -135,7 +136,7 @@ class Tasks(AuditLog):
         session.exec(delete(TaskTable).where(col(TaskTable.digest) == old.digest))
 
 
-def _find(session: Session, key: str, lock: bool = False) -> TaskTable:
+def _find(session: Transaction, key: str, lock: bool = False) -> TaskTable:
     query = select(TaskTable).where((col(TaskTable.name) == key) | (col(TaskTable.digest) == key))
     row = session.exec(query.with_for_update() if lock else query).first()
     if row is None:
