@@ -14,6 +14,7 @@ from federation.errors import (
     PacelineError,
     Refusal,
     Refused,
+    SecaggError,
     SignatureError,
     StoreError,
     WireError,
@@ -30,6 +31,7 @@ CODES: tuple[tuple[type[PacelineError], Refusal], ...] = (
     (StoreError, Refusal.STORE),
     (SignatureError, Refusal.BAD_SIGNATURE),
     (WireError, Refusal.BAD_MESSAGE),
+    (SecaggError, Refusal.UNSAFE),
     (WorkloadError, Refusal.WRONG_WORKLOAD),
 )
 """First match wins: a subclass stands before its parent."""

@@ -39,6 +39,8 @@ __all__ = ["Node", "answer", "open_node"]
 
 MAX_MODEL_BYTES = 512 * 2**20
 CLOCK_TOLERANCE = timedelta(seconds=60)
+AboutAttempt = PrepareRequest | AgreeRequest | UnmaskRequest
+"""Questions about an attempt: a coordinator that is killed asks more of them than there are attempts."""
 
 
 def answer(node: Node, blob: bytes) -> bytes:
@@ -111,10 +113,9 @@ def _verify(node: Node, question: Question, payload: bytes) -> Agreed:
         raise Refused(Refusal.EXPIRED, f"task {manifest.name} ended on {manifest.expires_at:%Y-%m-%d}.")
     if node.store.paused():
         raise Refused(Refusal.PAUSED, "this node is paused; `paceline node resume` lets it take part again.")
-    if question.attempt >= manifest.max_questions or question.round > manifest.rounds:
-        raise Refused(
-            Refusal.POLICY, f"task {manifest.name} has no round {question.round}, attempt {question.attempt}."
-        )
+    attempt = question.of_attempt if isinstance(question, AboutAttempt) else question.attempt
+    if attempt >= manifest.max_questions or question.round > manifest.rounds:
+        raise Refused(Refusal.POLICY, f"task {manifest.name} has no round {question.round}, attempt {attempt}.")
     step = _step(question, node.pinned.role)
     admission = admit(node.policy(), manifest, node.pinned.party, node.pinned.role, step)
     workload = workloads.agreed(manifest)

@@ -182,7 +182,10 @@ def _record(
         payload = encode(_sendable(node, agreed, update, beside), agreed.manifest.exchange, header.nonce)
         if isinstance(beside, Control):
             scaffold.keep(node, agreed, beside, payload, people or BitMap())
-        return record(node, agreed, header, payload, people)
+        blob = record(node, agreed, header, payload, people)
+    if isinstance(beside, Turn):
+        node.store.wipe_masks()
+    return blob
 
 
 def _sendable(node: Node, agreed: Agreed, update: Unmasked, beside: Beside) -> Sendable:

@@ -14,6 +14,7 @@ from federation.manifest import Manifest
 from federation.messages import Advertisement, TrainRequest
 from federation.signing import Identity, canonical, fingerprint, verify
 from privacy.secagg.sealing import OVERHEAD_BYTES
+from privacy.secagg.secrets import require_usable
 from privacy.secagg.shamir import SHARE_BYTES
 
 MASK_KEY = "paceline/mask-key/1"
@@ -56,10 +57,11 @@ def commitment(seed: bytes) -> str:
 
 
 def verify_advertisement(found: Advertisement, manifest: Manifest, question: tuple[str, int]) -> None:
-    """Raise unless `found` is for `question`, by the key that the task names for its party."""
+    """Raise unless `found` is for `question`, by the key that the task names for its party, and hides something."""
     if fingerprint(bytes.fromhex(found.public_key)) != manifest.member(found.party).fingerprint:
         raise SignatureError(f"the mask key of {found.party} is signed by another key than the task names for it.")
     verify(bytes.fromhex(found.public_key), MASK_KEY, _words(found, question), bytes.fromhex(found.signature))
+    require_usable(bytes.fromhex(found.mask_key))
 
 
 def verify_roster(manifest: Manifest, question: TrainRequest) -> tuple[Advertisement, ...]:
@@ -69,6 +71,8 @@ def verify_roster(manifest: Manifest, question: TrainRequest) -> tuple[Advertise
         raise Refused(Refusal.UNSAFE, "the roster names a stranger, names a party twice, or is not in order.")
     for found in roster:
         verify_advertisement(found, manifest, (question.task, question.attempt))
+    if len({found.mask_key for found in roster}) != len(roster):
+        raise Refused(Refusal.UNSAFE, "two parties of the roster have one mask key; their masks could cancel.")
     require_enough(manifest, [found.party for found in roster])
     return roster
 

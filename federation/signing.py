@@ -25,7 +25,7 @@ from federation.ids import Fingerprint, PartyId, TaskDigest
 from federation.manifest import Manifest, Member, explain
 from federation.roles import Step, may
 from federation.terms import HEX64, SLUG, Part
-from privacy.secagg.secrets import public_key
+from privacy.secagg.secrets import public_key, require_usable
 
 MANIFEST = "paceline/manifest/1"
 ACCEPTANCE = "paceline/acceptance/1"
@@ -219,6 +219,7 @@ def verify_acceptance(acceptance: Acceptance, manifest: Manifest) -> None:
     _require_cohort_key(manifest, acceptance.party, acceptance.public_key)
     body = canonical(acceptance.model_dump(mode="json", exclude={"signature"}))
     verify(bytes.fromhex(acceptance.public_key), ACCEPTANCE, body, bytes.fromhex(acceptance.signature))
+    require_usable(bytes.fromhex(acceptance.seal_key))
 
 
 class Membership(Part):

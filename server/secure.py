@@ -4,7 +4,8 @@ Bonawitz et al. 2017, Fig. 4; docs/adr/0012-secure-rounds.md. Nothing in this pr
 what comes is masked, and what the shares bare is the sum of all that came.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from federation.messages import (
     UnmaskedAnswer,
 )
 from privacy.secagg.shamir import SHARE_BYTES
+from server.aggregation import Declined
 from server.coordinator import Coordinator, Run
 from server.questions import KINDS, Posed, pose
 from server.shares import Shares
@@ -29,8 +31,8 @@ from server.store import PartyRound
 from server.store.mask_keys import Prepared
 
 Answer = PreparedAnswer | AgreedAnswer | UnmaskedAnswer
-Came = Iterator[tuple[PartyId, Answer, bytes]]
-"""Who answered, what, and with which payload."""
+Use = Callable[[PartyId, Answer, bytes], None]
+"""What is done with an answer that holds, and its payload; raises an error of ours where it is no good after all."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Desk:
     run: Run
 
     def roster(self, round_number: int, members: Collection[Member]) -> tuple[Advertisement, ...]:
-        """The mask keys of those of `members` who have one for the next attempt; who lacks one is asked for it first.
+        """The mask keys of those of `members` who have one for the next attempt; who lacks one is asked for it first,
+        and so is who dealt shares before another party accepted.
 
         An attempt that is open already has its roster in its question.
         """
@@ -51,11 +54,14 @@ class Desk:
         if open_attempt is not None:
             return TrainRequest.model_validate_json(open_attempt.request).roster or ()
         attempt, parties = store.next_attempt(task, "train"), sorted(member.party for member in members)
-        missing = [party for party in parties if party not in store.prepared(task, attempt)]
+        ready, accepted = store.prepared(task, attempt), store.accepted(task)
+        missing = [party for party in parties if party not in ready or not self._dealt_to(ready[party], accepted)]
         if missing:
             self._prepare(round_number, attempt, missing)
-        ready = store.prepared(task, attempt)
-        return tuple(ready[party].advertisement for party in parties if party in ready)
+            ready = store.prepared(task, attempt)
+        found = [ready[party].advertisement for party in parties if party in ready]
+        times = Counter(one.mask_key for one in found)
+        return tuple(one for one in found if times[one.mask_key] == 1)  # nobody would take part beside two of one key
 
     def shares(self, question: TrainRequest, came: Collection[PartyId]) -> Shares:
         """What the survivors open of a question's secrets; an error of ours where too few answer.
@@ -68,12 +74,16 @@ class Desk:
         also = {"of_attempt": question.attempt, "survivors": survivors, "agreed": agreed}
         posed = self._posed("unmask", question.round, also)
         opened: dict[PartyId, bytes] = {}
-        for party, answer, payload in self._asked(posed, self._sealed(posed, question, survivors)):
-            size = SHARE_BYTES * len(roster)
-            if isinstance(answer, UnmaskedAnswer) and len(payload) >= size:
-                opened[party] = payload[:size]
-                if answer.advertisement is not None:
-                    self._keep(question.attempt + 1, party, Prepared(answer.advertisement, payload[size:]))
+        size = SHARE_BYTES * len(roster)
+
+        def use(party: PartyId, answer: Answer, payload: bytes) -> None:
+            if len(payload) < size:
+                raise WireError(f"{len(payload)} bytes of shares; expected at least {size}.")
+            opened[party] = payload[:size]
+            if isinstance(answer, UnmaskedAnswer) and answer.advertisement is not None:
+                self._keep(question.attempt + 1, party, Prepared(answer.advertisement, payload[size:]))
+
+        self._ask(posed, self._sealed(posed, question, survivors), use)
         return Shares(self.run.manifest, question, survivors, opened)
 
     def _prepare(self, round_number: int, attempt: int, missing: Collection[PartyId]) -> None:
@@ -81,15 +91,32 @@ class Desk:
         accepted = self.coordinator.store.acceptances(self.run.digest)
         also = {"of_attempt": attempt, "acceptances": tuple(sorted(accepted, key=lambda found: found.party))}
         posed = self._posed("prepare", round_number, also)
-        for party, answer, payload in self._asked(posed, dict.fromkeys(missing, posed.blob)):
+
+        def use(party: PartyId, answer: Answer, payload: bytes) -> None:
             if isinstance(answer, PreparedAnswer):
                 self._keep(attempt, party, Prepared(answer.advertisement, payload))
+
+        self._ask(posed, dict.fromkeys(missing, posed.blob), use)
+
+    def _dealt_to(self, prepared: Prepared, accepted: Collection[PartyId]) -> bool:
+        """Whether shares were dealt to all who accepted by now; there are zeros in the place of who had not."""
+        size, own = secure.SEALED_BYTES, prepared.advertisement.party
+        return all(
+            any(prepared.sealed[(point - 1) * size : point * size])
+            for party, point in secure.points(self.run.manifest).items()
+            if party in accepted and party != own
+        )
 
     def _agreed(self, question: TrainRequest, survivors: tuple[PartyId, ...]) -> dict[PartyId, str]:
         """The survivors' signatures under who they are: enough of them, or no share would be opened."""
         posed = self._posed("agree", question.round, {"of_attempt": question.attempt, "survivors": survivors})
-        came = self._asked(posed, dict.fromkeys(survivors, posed.blob))
-        signed = {party: answer.agreement for party, answer, _ in came if isinstance(answer, AgreedAnswer)}
+        signed: dict[PartyId, str] = {}
+
+        def use(party: PartyId, answer: Answer, _: bytes) -> None:
+            if isinstance(answer, AgreedAnswer):
+                signed[party] = answer.agreement
+
+        self._ask(posed, dict.fromkeys(survivors, posed.blob), use)
         keys = {found.party: found.public_key for found in question.roster or ()}
         good = secure.agreeing(secure.context(question), survivors, keys, signed)
         needed = quorum.threshold(len(self.run.manifest.contributors()))
@@ -116,8 +143,11 @@ class Desk:
                 self.coordinator.store.fail_attempt(self.run.digest, kind, left.number, {})
         return pose(self.coordinator, self.run, kind, None, round_number, also)
 
-    def _asked(self, posed: Posed, requests: Mapping[PartyId, bytes]) -> Came:
-        """The answers that hold, as they arrive; what each party did is on record at the end."""
+    def _ask(self, posed: Posed, requests: Mapping[PartyId, bytes], use: Use) -> None:
+        """Use the answers that hold as they arrive; nothing that one party sends can stop the others.
+
+        What each party did is on record at the end.
+        """
         parties: dict[PartyId, PartyRound] = {}
         for reply in self.link.ask(requests, self.run.manifest.round_deadline_s):
             if reply.party in parties:
@@ -126,9 +156,13 @@ class Desk:
             try:
                 answer, payload = self._read(posed, reply)
                 self.coordinator.store.save_head(reply.party, answer.ledger_head)
-                yield reply.party, answer, payload
+                use(reply.party, answer, payload)
+            except Declined as error:
+                outcome, code = "refused", str(error)
+            except LinkError as error:
+                outcome, code = "late", str(error)[:80]
             except PacelineError as error:
-                outcome, code = "refused" if reply.blob else "late", str(error)[:200]
+                outcome, code = "invalid", str(error)[:200]
             up, down = len(reply.blob or b""), len(requests[reply.party])
             at = self.coordinator.clock()
             parties[reply.party] = PartyRound(reply.party, outcome, code, bytes_up=up, bytes_down=down, at=at)
@@ -145,7 +179,7 @@ class Desk:
         longest = len(self.run.manifest.contributors()) * (secure.SEALED_BYTES + SHARE_BYTES)
         answer, payload = wire.read_answer(reply.blob, key, longest)
         if isinstance(answer, RefusalAnswer):
-            raise LinkError(answer.code)
+            raise Declined(answer.code, None)
         question = posed.question
         asked = (question.task, question.round, question.attempt, question.nonce, reply.party)
         if not isinstance(answer, Answer) or answer.kind != ANSWERS[question.kind]:

@@ -108,6 +108,11 @@ class Database:
         (by_others,) = self._raw.execute("PRAGMA data_version").fetchone()
         return by_others, self._raw.total_changes, self._undone
 
+    def empty_log(self) -> None:
+        """Move what is in the log into the file, so that content that was deleted since is in neither."""
+        with self._lock, translated(self.path):
+            self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def scrub(self) -> None:
         """Remove deleted content from the file and its log for good."""
         with self._lock, translated(self.path):

@@ -232,6 +232,10 @@ class NodeStore:
         with self.transaction() as tx:
             masks.use(tx, task, attempt, context, roster)
 
+    def wipe_masks(self) -> None:
+        """See to it that secrets of masks that were used are not in the database's log either."""
+        self._node.empty_log()
+
     def decide_survivors(self, task: TaskDigest, attempt: int, survivors: tuple[PartyId, ...]) -> None:
         """Note the one list of survivors of an attempt; `Refused` if this node bore out another one."""
         with self.transaction() as tx:

@@ -13,6 +13,7 @@ from privacy.noise import RandomSource
 from privacy.secagg.checks import KEY_BYTES, draw, require_bytes, require_context
 
 MASK_KEY_BYTES: Final = 16
+_ANY_SEED: Final = b"\x01" * KEY_BYTES
 _PAIR: Final = b"paceline/secagg/pair/1"
 _SELF: Final = b"paceline/secagg/self/1"
 
@@ -94,6 +95,11 @@ def agree(private: X25519PrivateKey, peer_public: bytes) -> bytes:
             "the public key of a peer lies in the small subgroup, so that its masks would hide nothing; "
             "expected the key of a fresh X25519 seed. Leave this party out of the round."
         ) from error
+
+
+def require_usable(public: bytes) -> None:
+    """Raise `SecaggError` for a public key of low order, under which neither masks nor seals hide anything."""
+    agree(load(_ANY_SEED), public)
 
 
 def derive(secret: bytes, size_bytes: int, *info: bytes) -> bytes:
