@@ -10,9 +10,8 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from federation.codecs import grouping, scale_classes
+from federation.codecs import grouping, scale_classes, stack
 from federation.codecs.checks import Vector
-from federation.codecs.entropy import BOTTOM, Words
 from federation.codecs.scale_classes import CLASSES, REACHES, SHARES, Classes
 from federation.errors import WireError
 
@@ -53,10 +52,9 @@ def order_of(classes: Classes) -> npt.NDArray[np.intp]:
     return np.argsort(classes, kind="stable")[np.count_nonzero(classes == 0) :]
 
 
-def encode(blocks: Sorted, odds: Odds) -> tuple[int, int, Words]:
-    """The first class, the ratio of their differences, and the words."""
-    coder = constriction.stream.stack.AnsCoder(np.array([BOTTOM], np.uint32))
-    coder.encode_reverse(np.packbits(blocks.negative).astype(np.int32), _BYTES)
+def encode(blocks: Sorted, odds: Odds) -> tuple[int, int, bytes]:
+    """The first class, the ratio of their differences, and all the rest."""
+    coder = stack.on_bits(blocks.negative)
     present = _present(blocks.classes)
     ends = np.cumsum([count for _, count in present])
     for (kind, count), end in zip(reversed(present), ends[::-1], strict=True):
@@ -65,15 +63,14 @@ def encode(blocks: Sorted, odds: Odds) -> tuple[int, int, Words]:
         coder.encode_reverse(np.array([odds.share[kind], odds.reach[kind]], np.int32), _BYTES)
     first, ratio, differences = _told(blocks.classes)
     coder.encode_reverse(differences + (CLASSES - 1), _differences(ratio))
-    words: Words = coder.get_compressed()
-    return first, ratio, words
+    return first, ratio, stack.taken(coder)
 
 
-def decode(first: int, ratio: int, words: Words, count: int) -> Sorted:
-    """What `encode` was given for `count` blocks; `WireError` unless it takes exactly these words."""
-    if not (first % PREVIOUS < CLASSES and ratio < RATIOS and (not len(words) or words[-1])):
-        raise _damaged("there is a class, a ratio or an empty word that no sender writes")
-    coder = constriction.stream.stack.AnsCoder(words)
+def decode(first: int, ratio: int, data: bytes, count: int) -> Sorted:
+    """What `encode` was given for `count` blocks; `WireError` unless it takes exactly these bytes."""
+    if not (first % PREVIOUS < CLASSES and ratio < RATIOS):
+        raise _damaged("there is a class or a ratio that no sender writes")
+    coder = stack.opened(data)
     classes = _read_classes(coder, first, ratio, count)
     present, order = _present(classes), order_of(classes)
     read = [coder.decode(_BYTES, 2) for _ in present]
@@ -84,11 +81,7 @@ def decode(first: int, ratio: int, words: Words, count: int) -> Sorted:
     for (_, blocks), (share, reach) in zip(present, read, strict=True):
         levels[start : start + blocks] = _pop(coder, blocks, int(share), int(reach))
         start += blocks
-    signs = int(np.count_nonzero(levels))
-    bits = np.unpackbits(coder.decode(_BYTES, -(-signs // 8)).astype(np.uint8)).astype(np.bool_)
-    if bits[signs:].any() or not np.array_equal(coder.get_compressed(), [BOTTOM]):
-        raise _damaged("their end is not where the levels end")
-    return Sorted(classes, order, levels, bits[:signs])
+    return Sorted(classes, order, levels, stack.bits_of(coder, int(np.count_nonzero(levels))))
 
 
 def class_bits(classes: Classes) -> float:

@@ -7,7 +7,7 @@ biased towards zero: a sender that codes what its receivers lack puts it right i
 
 Decoding takes single sums and products of float32 only, so that all machines get the same bits.
 
-Layout: the step (float32), two bytes of means, two about the classes, the words of the blocks; a vector of zeros is
+Layout: the step (float32), two bytes of means, two about the classes, the stack of the blocks; a vector of zeros is
 eight zero bytes.
 """
 
@@ -28,7 +28,7 @@ Rows = npt.NDArray[np.float32]
 LARGEST, SMALLEST = 2.0**96, 2.0**-96
 """Largest magnitude of a value; a vector whose values are all below `SMALLEST` counts as zeros."""
 LARGEST_SIZE = 2**27
-LEAST_WORDS = 4
+LEAST_BYTES = 24
 ROUND_UP = 0.33
 """What lies less than this part of a step below a whole number of steps is rounded up."""
 FINEST, COARSEST = -15.0, 1.0
@@ -64,25 +64,24 @@ def encode(bits: float, vector: Vector, _shared_seed: int) -> bytes:
     rows.reshape(-1)[: len(vector)] = vector
     if not len(vector) or max(vector.max(), -vector.min()) < SMALLEST:
         return bytes(_HEAD.size if len(vector) else 0)
-    return _fit(rows, 4 * _most_words(bits, len(vector)))
+    return _fit(rows, max_bytes(bits, len(vector)) - _HEAD.size)
 
 
 def decode(bits: float, data: bytes, size: int, _shared_seed: int) -> Vector:
     """The rounded vector; refuses what no encoder writes."""
     _require_size(size)
     body = len(data) - _HEAD.size
-    if len(data) > max_bytes(bits, size) or (body < 0 if size else data) or (body % 4 and size):
+    if len(data) > max_bytes(bits, size) or (body < 0 if size else data):
         raise WireError(
-            f"{len(data)} bytes for a vector of {size} values; expected at most {max_bytes(bits, size)}: "
-            f"{_HEAD.size} and whole words of 4."
+            f"{len(data)} bytes for a vector of {size} values; expected at most {max_bytes(bits, size)} and "
+            f"at least {_HEAD.size}."
         )
     if data in (b"", bytes(_HEAD.size)):
         return np.zeros(size, np.float32)
     step, one, more, first, ratio = _HEAD.unpack_from(data)
     if not (SMALLEST * 2**FINEST / 2 <= step < np.inf):
         raise WireError("the coded vector holds a step that no sender writes; leave its message out.")
-    words = np.frombuffer(data, "<u4", offset=_HEAD.size).astype(np.uint32, copy=False)
-    blocks = block_words.decode(first, ratio, words, -(-size // BLOCK))
+    blocks = block_words.decode(first, ratio, data[_HEAD.size :], -(-size // BLOCK))
     rows = np.zeros((len(blocks.classes), BLOCK), np.float32)
     with np.errstate(over="ignore"):
         rows[blocks.order] = _values(blocks, np.float32(step), one, more)
@@ -94,12 +93,8 @@ def decode(bits: float, data: bytes, size: int, _shared_seed: int) -> Vector:
 
 
 def max_bytes(bits: float, size: int) -> int:
-    """No encoding is longer: the budget, or a few words more for short vectors."""
-    return _HEAD.size + 4 * _most_words(bits, size) if size else 0
-
-
-def _most_words(bits: float, size: int) -> int:
-    return max(LEAST_WORDS, (int(bits * size) // 8 - _HEAD.size) // 4)
+    """No encoding is longer: the budget, or a few bytes more for short vectors."""
+    return max(LEAST_BYTES, int(bits * size) // 8) if size else 0
 
 
 def _require_size(size: int) -> None:
@@ -108,7 +103,7 @@ def _require_size(size: int) -> None:
 
 
 def _fit(rows: Rows, most: int) -> bytes:
-    """The message of the smallest step, or nearly, whose words take at most `most` bytes; zeros if there is none."""
+    """The message of the smallest step, or nearly, whose blocks take at most `most` bytes; zeros if there is none."""
     magnitudes = np.abs(rows)
     sample = magnitudes[:: max(1, len(rows) // SAMPLE)]
     largest, low, high = float(magnitudes.max()), FINEST, COARSEST
@@ -165,8 +160,8 @@ def _coded(rows: Rows, plan: Plan) -> bytes:
     places = np.flatnonzero(levels > 0)
     exact = rows[order].reshape(-1)[places]
     one, more = _means((np.abs(exact) / plan.step).astype(np.float32), levels.reshape(-1)[places])
-    first, ratio, words = block_words.encode(Sorted(plan.classes, order, levels, exact < 0), plan.odds)
-    return _HEAD.pack(plan.step, one, more, first, ratio) + words.astype("<u4", copy=False).tobytes()
+    first, ratio, body = block_words.encode(Sorted(plan.classes, order, levels, exact < 0), plan.odds)
+    return _HEAD.pack(plan.step, one, more, first, ratio) + body
 
 
 def _means(exact: Vector, levels: Vector) -> tuple[int, int]:

@@ -11,25 +11,19 @@ from functools import cache, lru_cache
 
 import constriction
 import numpy as np
-import numpy.typing as npt
 
-from federation.codecs import grouping, sign_hiding
+from federation.codecs import grouping, sign_hiding, stack
 from federation.codecs.checks import Vector
 from federation.codecs.sign_hiding import Signs
 from federation.errors import WireError
 
-Words = npt.NDArray[np.uint32]
 STEP_UNIT = 1 / 512
 """Steps are whole multiples of this many standard deviations."""
 SMALLEST_STEP, LARGEST_STEP = 64, 2**16 - 1
 REACH = 6.5
 """Levels end at this many standard deviations; what lies beyond takes the last level."""
-BOTTOM = 2**16 + 1
-"""What stands below the first level: when all are read exactly this is left, or bytes were lost, added or changed."""
 SMALLEST_BLOCK, LARGEST_BLOCK, PER_BLOCK = 16, 1024, 1.6
 """A sign is hidden in as many levels as hold so many other than zero on average: with fewer, changes cost too much."""
-
-_BYTES = constriction.stream.model.Uniform(256)
 
 
 @dataclass(frozen=True)
@@ -76,34 +70,29 @@ def model(step: int) -> Model:
     return Model(top, block, weights)
 
 
-def encode(magnitudes: Vector, negative: Signs, step: int) -> Words:
-    """The words of levels whose signs are hidden where they must be; float32 whole numbers up to the model's top."""
+def encode(magnitudes: Vector, negative: Signs, step: int) -> bytes:
+    """The bytes of levels whose signs are hidden where they must be; float32 whole numbers up to the model's top."""
     odds = model(step)
-    places = np.flatnonzero(magnitudes)
+    places = np.flatnonzero(magnitudes > 0)
     first, _ = sign_hiding.hidden(magnitudes, places, odds.block)
-    coder = constriction.stream.stack.AnsCoder(np.array([BOTTOM], np.uint32))
-    coder.encode_reverse(np.packbits(negative[places[~first]]).astype(np.int32), _BYTES)
+    coder = stack.on_bits(negative[places[~first]])
     coder.encode_reverse(grouping.joined(magnitudes, odds.top), _symbols(step))
-    words: Words = coder.get_compressed()
-    return words
+    return stack.taken(coder)
 
 
-def decode(words: Words, count: int, step: int) -> Vector:
-    """The `count` levels; `WireError` unless they take exactly these words."""
+def decode(data: bytes, count: int, step: int) -> Vector:
+    """The `count` levels; `WireError` unless they take exactly these bytes."""
     odds = model(step)
-    if len(words) and words[-1] == 0:
-        raise WireError("the coded levels end in an empty word, which no sender writes; leave its message out.")
-    coder = constriction.stream.stack.AnsCoder(words)
+    coder = stack.opened(data)
     symbols = coder.decode(_symbols(step), -(-count // grouping.group_of(odds.top)))
     levels, rest = np.split(grouping.parted(symbols, odds.top), [count])
-    places = np.flatnonzero(levels)
+    places = np.flatnonzero(levels > 0)
     first, below = sign_hiding.hidden(levels, places, odds.block)
-    shown = len(places) - len(below)
-    bits = np.unpackbits(coder.decode(_BYTES, -(-shown // 8)).astype(np.uint8))
-    if rest.any() or bits[shown:].any() or not np.array_equal(coder.get_compressed(), [BOTTOM]):
-        raise WireError("the coded levels are damaged: their end is not where the levels end; leave the message out.")
+    bits = stack.bits_of(coder, len(places) - len(below))
+    if rest.any():
+        raise WireError("the coded levels are damaged: what fills the last group is not zero; leave the message out.")
     negative = np.empty(len(places), np.bool_)
-    negative[first], negative[~first] = below, bits[:shown]
+    negative[first], negative[~first] = below, bits
     levels[places[negative]] *= -1
     return levels
 

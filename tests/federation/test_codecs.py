@@ -134,7 +134,10 @@ def test_an_absurd_size_is_refused_before_anything_is_allocated(codec, size):
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
 def test_cut_off_and_left_over_bytes_are_refused(codec, change):
     data = codec.encode(np.ones(300, np.float32), 0)
-    with pytest.raises(WireError, match=r"for a vector of 300 values; expected (exactly|at most)"):
+    with pytest.raises(
+        WireError,
+        match=r"for a vector of 300 values; expected (exactly|at most)|(is|are) damaged|an empty byte|no sender",
+    ):
         codec.decode(change(data), 300, 0)
 
 
