@@ -9,7 +9,7 @@ from privacy.errors import BoundError, TermsError
 def steps_per_clip(levels: int, coordinates: int) -> float:
     """How many steps of the grid the clip is long: a value is its whole number times clip / steps.
 
-    The largest s that leaves room for rounding: s² + N/4 + s + √N/2 ≤ levels² (Kairouz, Liu, Steinke 2021, Prop. 22
+    The largest s that leaves room for rounding: s² + N/4 + s + √N/2 ≤ levels² (Kairouz, Liu, Steinke 2021, §4.2
     with β = e^{-1/2}, in units of the grid), so that a rounding keeps the norm with a probability above 0.39.
 
     >>> round(steps_per_clip(1000, 4096), 1)

@@ -13,7 +13,7 @@ from privacy.levels import ample_levels, fewest_levels, steps_per_clip
 @settings(max_examples=200, deadline=None)
 @given(levels=st.integers(1, 2**20), coordinates=st.integers(1, 2**24))
 def test_the_steps_leave_room_for_rounding_and_no_more(levels, coordinates):
-    # Kairouz, Liu, Steinke 2021, Proposition 22 with β = e^{-1/2}, in units of the grid.
+    # Kairouz, Liu, Steinke 2021, §4.2 with β = e^{-1/2}, in units of the grid.
     if levels < fewest_levels(coordinates):
         with pytest.raises(TermsError, match=f"expected at least {fewest_levels(coordinates)}"):
             steps_per_clip(levels, coordinates)
