@@ -19,6 +19,7 @@ from clients.policy import admit
 from clients.settings import DEFAULT_NODE_TOML, NodeFolder, load
 from clients.store import NodeStore
 from federation import workloads
+from federation.acceptance import accept
 from federation.enrolment import (
     JOIN_DOMAIN,
     Invitation,
@@ -39,7 +40,6 @@ from federation.signing import (
     Membership,
     SignedManifest,
     SignedMembership,
-    accept,
     fingerprint,
     sign_digest,
     verify_manifest,

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from clients.node import Agreed, Node
+from clients.node import Agreed, Node, Question
 from clients.policy import Unprotected
 from clients.replies import common, record
 from clients.sendable import Public, shared_seed
-from clients.store import Dealt
+from clients.store import masks
+from clients.store.records import Dealt, MaskState
 from federation import quorum, secure
+from federation.acceptance import Acceptance, seal_seed, verify_acceptance
 from federation.codecs import lane
 from federation.errors import Refusal, Refused, SecaggError, WireError
 from federation.ids import PartyId, TaskDigest
@@ -34,7 +36,6 @@ from federation.messages import (
     UnmaskedAnswer,
     UnmaskRequest,
 )
-from federation.signing import Acceptance, seal_seed, verify_acceptance
 from federation.terms import PersonTerms
 from privacy.fixed_point import BoundedIntegers, bound_integers, combine_integers, no_integers
 from privacy.noise import Private, RandomSource
@@ -77,7 +78,7 @@ def turn(node: Node, agreed: Agreed, question: TrainRequest) -> Turn | None:
             raise WireError("a roster came, but the updates of this task are not masked.")
         return None
     roster, points = secure.verify_roster(agreed.manifest, question), secure.points(agreed.manifest)
-    state = node.store.mask(TaskDigest(question.task), question.attempt)
+    state = _state(node, question, question.attempt)
     if state.secrets is None:
         raise Refused(Refusal.REPLAYED, f"the mask of attempt {question.attempt} was used before.")
     publics = {points[found.party]: bytes.fromhex(found.mask_key) for found in roster}
@@ -90,7 +91,8 @@ def masked(node: Node, agreed: Agreed, part: Turn, update: Unmasked) -> MaskedSh
     """The update under this node's masks; its secrets are gone as soon as the answer is on disk."""
     lanes = _in_lanes(node, agreed, update)
     share = mask(lanes, int(agreed.manifest.exchange.up_bits), part.secrets, part.point, part.publics, part.context)
-    node.store.use_mask(TaskDigest(agreed.question.task), agreed.question.attempt, part.context, part.roster)
+    with node.store.transaction() as tx:
+        masks.use(tx, TaskDigest(agreed.question.task), agreed.question.attempt, part.context, part.roster)
     return share
 
 
@@ -127,8 +129,8 @@ class Integers:
 def agree(node: Node, agreed: Agreed, question: AgreeRequest) -> bytes:
     """Sign who was left of the roster, at most one list of them in an attempt."""
     bound, _ = _told(node, agreed.manifest, question)
-    with node.store.transaction():
-        node.store.decide_survivors(TaskDigest(question.task), question.of_attempt, question.survivors)
+    with node.store.transaction() as tx:
+        masks.decide(tx, TaskDigest(question.task), question.of_attempt, question.survivors)
         agreement = secure.sign_survivors(node.identity, bound, question.survivors)
         return record(node, agreed, AgreedAnswer(**common(node, question), agreement=agreement), b"", None)
 
@@ -148,8 +150,8 @@ def unmask(node: Node, agreed: Agreed, question: UnmaskRequest) -> bytes:
             raise Refused(Refusal.UNSAFE, f"{found} parties signed who is left; expected at least {needed}.")
     task = TaskDigest(question.task)
     opened = _opened(node, agreed, question, roster)
-    with node.store.transaction():
-        node.store.decide_survivors(task, question.of_attempt, question.survivors)
+    with node.store.transaction() as tx:
+        masks.decide(tx, task, question.of_attempt, question.survivors)
         advertisement, sealed = _next(node, agreed, question)
         answer = UnmaskedAnswer(**common(node, question), advertisement=advertisement)
         return record(node, agreed, answer, opened + sealed, None)
@@ -179,7 +181,8 @@ def _advertised(node: Node, agreed: Agreed, attempt: int, seal_keys: dict[PartyI
     of_key = shamir.split(secrets.mask_seed, needed, places, node.source)
     of_self = shamir.split(secrets.self_seed, needed, places, node.source)
     own = of_key[points[me]] + of_self[points[me]]
-    node.store.add_mask(TaskDigest(agreed.question.task), attempt, Dealt(secrets, own, seal_keys))
+    with node.store.transaction() as tx:
+        masks.add(tx, TaskDigest(agreed.question.task), attempt, Dealt(secrets, own, seal_keys))
     advertisement = secure.advertise(identity, me, question, public_key(secrets.mask_seed), secrets.self_seed)
 
     def sealed(to: PartyId, point: int) -> bytes:
@@ -199,13 +202,13 @@ def _next(node: Node, agreed: Agreed, question: UnmaskRequest) -> tuple[Advertis
     manifest, attempt = agreed.manifest, question.of_attempt + 1
     if question.round >= manifest.rounds or attempt >= manifest.max_questions:
         return None, b""
-    keys = node.store.mask(TaskDigest(question.task), question.of_attempt).seal_keys
+    keys = _state(node, question, question.of_attempt).seal_keys
     return _advertised(node, agreed, attempt, keys)
 
 
 def _told(node: Node, manifest: Manifest, question: AgreeRequest | UnmaskRequest) -> tuple[bytes, Roster]:
     """The context and the roster of the round that the survivors are said to be of; `Refused` unless they can be."""
-    state = node.store.mask(TaskDigest(question.task), question.of_attempt)
+    state = _state(node, question, question.of_attempt)
     if state.context is None:
         raise Refused(Refusal.UNSAFE, f"this node sent no masked update in attempt {question.of_attempt}.")
     survivors = question.survivors
@@ -217,13 +220,18 @@ def _told(node: Node, manifest: Manifest, question: AgreeRequest | UnmaskRequest
     return state.context, state.roster
 
 
+def _state(node: Node, question: Question, attempt: int) -> MaskState:
+    with node.store.reading() as tx:
+        return masks.find(tx, TaskDigest(question.task), attempt)
+
+
 def _opened(node: Node, agreed: Agreed, question: UnmaskRequest, roster: Roster) -> bytes:
     """One share of each party: of its own mask if it is left, of its mask key's seed if it dropped, never both."""
     size = secure.SEALED_BYTES
     if len(agreed.payload) != size * len(roster):
         raise WireError(f"{len(agreed.payload)} bytes of sealed shares; expected {size} of each of {len(roster)}.")
     private, me = seal_seed(node.identity, TaskDigest(question.task)), node.pinned.party
-    state = node.store.mask(TaskDigest(question.task), question.of_attempt)
+    state = _state(node, question, question.of_attempt)
     shares = []
     for place, (party, found) in enumerate(roster.items()):
         bound = secure.sealing((question.task, question.of_attempt), found.mask_key, party, me)

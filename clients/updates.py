@@ -184,7 +184,7 @@ def _record(
             scaffold.keep(node, agreed, beside, payload, people or BitMap())
         blob = record(node, agreed, header, payload, people)
     if isinstance(beside, Turn):
-        node.store.wipe_masks()
+        node.store.wipe()
     return blob
 
 

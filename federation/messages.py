@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from federation.acceptance import Acceptance
 from federation.errors import Refusal
 from federation.ids import LedgerHead, PartyId, TaskDigest
-from federation.signing import Acceptance
 from federation.terms import HEX64, SLUG, Part, later
 
 DigestField = Annotated[str, Field(pattern=HEX64)]

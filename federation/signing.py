@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,11 +23,9 @@ from federation.errors import EnrolmentError, ManifestError, SignatureError
 from federation.ids import Fingerprint, PartyId, TaskDigest
 from federation.manifest import Manifest, Member, explain
 from federation.roles import Step, may
-from federation.terms import HEX64, SLUG, Part
-from privacy.secagg.secrets import public_key, require_usable
+from federation.terms import HEX64, Part
 
 MANIFEST = "paceline/manifest/1"
-ACCEPTANCE = "paceline/acceptance/1"
 MEMBERSHIP = "paceline/membership/1"
 CLOCK_TOLERANCE = timedelta(seconds=60)
 
@@ -174,54 +171,6 @@ def verify_signature(signature: Signature, manifest: Manifest) -> None:
     verify(bytes.fromhex(signature.public_key), MANIFEST, words, bytes.fromhex(signature.signature))
 
 
-class Acceptance(Part):
-    """A party's yes to exactly one manifest; `nonce` makes every acceptance a document of its own.
-
-    `seal_key`: X25519 public key to which others seal shares for it in the task's secure rounds.
-    """
-
-    task: Annotated[TaskDigest, Field(pattern=HEX64)]
-    party: Annotated[PartyId, Field(pattern=SLUG)]
-    public_key: KeyHex
-    accepted_at: AwareDatetime
-    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    seal_key: KeyHex
-    signature: SignatureHex
-
-
-def seal_seed(identity: Identity, digest: TaskDigest) -> bytes:
-    """The private X25519 key with which a party opens what others sealed for it in the task `digest`: 32 bytes."""
-    return identity.derived(b"seal" + bytes.fromhex(digest))
-
-
-def accept(identity: Identity, party: PartyId, digest: TaskDigest, at: datetime) -> Acceptance:
-    """`party` accepts the task `digest`."""
-    unsigned = Acceptance(
-        task=digest,
-        party=party,
-        public_key=identity.public_key.hex(),
-        accepted_at=at,
-        nonce=secrets.token_hex(16),
-        seal_key=public_key(seal_seed(identity, digest)).hex(),
-        signature="0" * 128,
-    )
-    body = canonical(unsigned.model_dump(mode="json", exclude={"signature"}))
-    return unsigned.model_copy(update={"signature": identity.sign(ACCEPTANCE, body).hex()})
-
-
-def verify_acceptance(acceptance: Acceptance, manifest: Manifest) -> None:
-    """Raise unless `acceptance` is for `manifest`, by the key that its cohort names for the party."""
-    if acceptance.task != manifest.digest():
-        raise SignatureError(
-            f"{acceptance.party} accepted task {acceptance.task[:12]}…, but this is {manifest.digest()[:12]}…; "
-            "the terms were changed after the acceptance. Ask the party to review and accept again."
-        )
-    _require_cohort_key(manifest, acceptance.party, acceptance.public_key)
-    body = canonical(acceptance.model_dump(mode="json", exclude={"signature"}))
-    verify(bytes.fromhex(acceptance.public_key), ACCEPTANCE, body, bytes.fromhex(acceptance.signature))
-    require_usable(bytes.fromhex(acceptance.seal_key))
-
-
 class Membership(Part):
     """All parties that the coordinator vouches for; a later list has a greater `version`."""
 
@@ -257,14 +206,6 @@ def parse_signed_membership(data: bytes | str) -> SignedMembership:
         return SignedMembership.model_validate_json(data)
     except ValidationError as error:
         raise EnrolmentError(explain(error, "membership list")) from error
-
-
-def parse_acceptance(data: bytes | str) -> Acceptance:
-    """An acceptance from JSON text, or `EnrolmentError`; the signature is not checked yet."""
-    try:
-        return Acceptance.model_validate_json(data)
-    except ValidationError as error:
-        raise EnrolmentError(explain(error, "acceptance")) from error
 
 
 def verify_membership(signed: SignedMembership, coordinator: Fingerprint, least_version: int) -> Membership:
@@ -307,13 +248,14 @@ def _require_key_of_signer(signature: Signature, manifest: Manifest) -> None:
         if fingerprint(bytes.fromhex(signature.public_key)) != manifest.coordinator:
             raise SignatureError("the coordinator's signature is by another key than the task names as coordinator.")
         return
-    _require_cohort_key(manifest, PartyId(signature.party), signature.public_key)
+    require_cohort_key(manifest, PartyId(signature.party), signature.public_key)
     role = manifest.member(PartyId(signature.party)).role
     if signature.signer == "algorithm-provider" and not may(role, Step.SIGN_WORKLOAD):
         raise SignatureError(f"{signature.party} signed as algorithm provider, but the cohort lists it as {role}.")
 
 
-def _require_cohort_key(manifest: Manifest, party: PartyId, public_key: str) -> None:
+def require_cohort_key(manifest: Manifest, party: PartyId, public_key: str) -> None:
+    """Raise `SignatureError` unless the contract names this key for the party."""
     expected, found = manifest.member(party).fingerprint, fingerprint(bytes.fromhex(public_key))
     if found != expected:
         raise SignatureError(f"{party} signed with key {found}; task {manifest.name} names {expected} for it.")

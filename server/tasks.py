@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from federation import drafts, phases, workloads
+from federation.acceptance import Acceptance, verify_acceptance
 from federation.codecs import lane
 from federation.drafts import NoisedDraft, PersonDraft
 from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
 from federation.ids import PartyId
 from federation.manifest import Manifest, Member, WorkloadPin
-from federation.signing import Acceptance, Identity, sign_digest, verify_acceptance, verify_manifest
+from federation.signing import (
+    Identity,
+    sign_digest,
+    verify_manifest,
+)
 from federation.terms import SLUG, NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
 from privacy.levels import ample_levels
 from server import enrolment

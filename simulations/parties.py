@@ -24,12 +24,15 @@ from clients.settings import NodeFolder, load
 from clients.statements import ConsentStatement
 from clients.store import Imported, open_store
 from federation import workloads
+from federation.acceptance import accept
 from federation.consent import ConsentState, Purpose
 from federation.enrolment import decode_token
 from federation.ids import PartyId, PersonNumber
 from federation.roles import Role, Step, may
 from federation.schema import Rows
-from federation.signing import accept, sign_digest
+from federation.signing import (
+    sign_digest,
+)
 from privacy.noise import RandomSource
 from server import enrolment, tasks
 from server.coordinator import Coordinator, open_coordinator

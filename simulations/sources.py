@@ -42,6 +42,14 @@ def watch() -> Given:
     return Given(rows, [f"watch-{person:02d}" for person in torch.unique(rows.person).tolist()])
 
 
+def walkers() -> Given:
+    """12 people with a watch during five activities of daily life; each is a group, ``walker-01`` …"""
+    from simulations.walkers import walkers as read
+
+    rows = read()
+    return Given(rows, [f"walker-{person:02d}" for person in torch.unique(rows.person).tolist()])
+
+
 def runners() -> Given:
     """8,636 finishers of a ten-mile race, by state."""
     from simulations.datasets import pace_rows, ten_mile_runners
@@ -82,6 +90,7 @@ def from_files(data: Data, workload: Workload) -> Given:
 
 SOURCES: dict[str, tuple[tuple[str, ...], Loader]] = {
     "watch": (("exercise_recognition", "motion_gan"), watch),
+    "walkers": (("activity_recognition",), walkers),
     "runners": (("running_pace",), runners),
     "lifters": (("lift_weight",), lifters),
     "ratings": (("session_recommendation",), ratings),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation import audit
+from federation.acceptance import ACCEPTANCE, Acceptance, accept
 from federation.consent import Purpose
 from federation.errors import Refusal
 from federation.ids import LedgerHead, PartyId, TaskDigest
@@ -24,13 +25,10 @@ from federation.messages import (
 )
 from federation.roles import Role
 from federation.signing import (
-    ACCEPTANCE,
-    Acceptance,
     Identity,
     Membership,
     SignedManifest,
     SignedMembership,
-    accept,
     canonical,
     sign_digest,
     sign_membership,

@@ -22,15 +22,12 @@ from clients.store.records import (
     Answered,
     AuditEntry,
     Dataset,
-    Dealt,
     Imported,
-    MaskState,
     PersonActivity,
     Variate,
 )
 from federation.errors import Refusal, Refused, StoreError
-from federation.ids import PartyId, PersonNumber, TaskDigest
-from federation.messages import Advertisement
+from federation.ids import PersonNumber, TaskDigest
 
 NODE = Layout(
     tables.NodeTable.metadata,
@@ -217,29 +214,9 @@ class NodeStore:
                 variates.forget_ended(tx, now)
                 views.forget_ended(tx, now)
 
-    def add_mask(self, task: TaskDigest, attempt: int, dealt: Dealt) -> None:
-        """Keep the secrets of an attempt of a secure round; `Refused` if it was masked already."""
-        with self.transaction() as tx:
-            masks.add(tx, task, attempt, dealt)
-
-    def mask(self, task: TaskDigest, attempt: int) -> MaskState:
-        """Where this node stands in an attempt of a secure round; `Refused` where it has no secrets for it."""
-        with self.reading() as tx:
-            return masks.find(tx, task, attempt)
-
-    def use_mask(self, task: TaskDigest, attempt: int, context: bytes, roster: Sequence[Advertisement]) -> None:
-        """Note what the secrets of an attempt masked, and delete them; `Refused` if they ever masked anything."""
-        with self.transaction() as tx:
-            masks.use(tx, task, attempt, context, roster)
-
-    def wipe_masks(self) -> None:
-        """See to it that secrets of masks that were used are not in the database's log either."""
+    def wipe(self) -> None:
+        """See to it that what was deleted, such as secrets of masks that were used, is not in the log either."""
         self._node.empty_log()
-
-    def decide_survivors(self, task: TaskDigest, attempt: int, survivors: tuple[PartyId, ...]) -> None:
-        """Note the one list of survivors of an attempt; `Refused` if this node bore out another one."""
-        with self.transaction() as tx:
-            masks.decide(tx, task, attempt, survivors)
 
     def activities(self, task: TaskDigest | None = None) -> tuple[Activity, ...]:
         """The record of processing activities, of one task or of all."""

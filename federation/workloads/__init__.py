@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from federation.manifest import Manifest
     from federation.workload import Workload
 
-INSTALLED = ("exercise_recognition", "lift_weight", "motion_gan", "running_pace", "session_recommendation")
+INSTALLED = (
+    "activity_recognition",
+    "exercise_recognition",
+    "lift_weight",
+    "motion_gan",
+    "running_pace",
+    "session_recommendation",
+)
 
 
 def find(name: str) -> "Workload":

@@ -13,10 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
+from federation.acceptance import Acceptance, verify_acceptance
 from federation.enrolment import API_PATH, JoinRequest
 from federation.errors import EnrolmentError, ManifestError, PacelineError, SignatureError, StoreError
 from federation.manifest import Manifest
-from federation.signing import Acceptance, Identity, Signature, verify_acceptance, verify_signature
+from federation.signing import (
+    Identity,
+    Signature,
+    verify_signature,
+)
 from server import enrolment, release
 from server.api.calls import ApiError, Call, caller, read_call
 from server.enrolment import NodeRegistry

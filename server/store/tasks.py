@@ -3,10 +3,14 @@
 from sqlalchemy import bindparam
 from sqlmodel import col, delete, select
 
+from federation.acceptance import Acceptance, parse_acceptance
 from federation.errors import ManifestError, StoreError
 from federation.ids import PartyId, TaskDigest
 from federation.manifest import Manifest
-from federation.signing import Acceptance, Signature, SignedManifest, parse_acceptance
+from federation.signing import (
+    Signature,
+    SignedManifest,
+)
 from server.store.audit import AuditLog
 from server.store.database import Transaction
 from server.store.records import Task, TaskState

@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from pydantic import ValidationError
 
-from federation import audit, enrolment, signing, wire
+from federation import acceptance, audit, enrolment, signing, wire
 from federation.codecs import BUDGETED, CODECS, Codec, lane
 from federation.errors import EnrolmentError, SignatureError
 from federation.manifest import parse
@@ -218,9 +218,9 @@ def _read_membership_again(data: bytes) -> bytes:
 
 
 def _read_acceptance(data: bytes) -> bytes:
-    acceptance = signing.parse_acceptance(data)
-    signing.verify_acceptance(acceptance, specimens.manifest())
-    return acceptance.model_dump_json().encode()
+    found = acceptance.parse_acceptance(data)
+    acceptance.verify_acceptance(found, specimens.manifest())
+    return found.model_dump_json().encode()
 
 
 def _read_checkpoint(data: bytes) -> bytes:

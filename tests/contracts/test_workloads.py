@@ -27,7 +27,7 @@ def test_installed_workload_is_found_under_its_own_name_with_a_digest(name):
 
 
 def test_workload_that_is_not_installed_is_refused_by_name():
-    with pytest.raises(WorkloadError, match="'os' is not installed here; installed: exercise_recognition"):
+    with pytest.raises(WorkloadError, match="'os' is not installed here; installed: activity_recognition"):
         find("os")
 
 

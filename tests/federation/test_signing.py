@@ -7,23 +7,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from federation.acceptance import Acceptance, accept, parse_acceptance, verify_acceptance
 from federation.errors import EnrolmentError, ManifestError, SignatureError
 from federation.manifest import Manifest
 from federation.signing import (
-    Acceptance,
     Identity,
     Membership,
     SignedManifest,
     SignedMembership,
-    accept,
     fingerprint,
-    parse_acceptance,
     parse_signed_manifest,
     parse_signed_membership,
     sign_digest,
     sign_membership,
     verify,
-    verify_acceptance,
     verify_manifest,
     verify_membership,
 )

@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation import audit, wire
+from federation.acceptance import parse_acceptance, verify_acceptance
 from federation.errors import WireError
 from federation.manifest import parse
 from federation.messages import ScoresAnswer, TrainRequest
 from federation.signing import (
-    parse_acceptance,
     parse_signed_manifest,
     parse_signed_membership,
-    verify_acceptance,
     verify_manifest,
     verify_membership,
 )

@@ -21,6 +21,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from federation.acceptance import accept
 from federation.enrolment import (
     API_PATH,
     HTTP_DOMAIN,
@@ -33,7 +34,10 @@ from federation.enrolment import (
 )
 from federation.ids import PartyId
 from federation.roles import Role
-from federation.signing import Identity, accept, sign_digest
+from federation.signing import (
+    Identity,
+    sign_digest,
+)
 from server import enrolment, tasks
 from server.api import public_api
 from server.settings import ServerFolder, ServerSettings

@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
+from federation.acceptance import accept
 from federation.enrolment import MAX_BODY_BYTES
 from federation.ids import PartyId
-from federation.signing import Identity, SignedManifest, accept, sign_digest, verify_manifest
+from federation.signing import (
+    Identity,
+    SignedManifest,
+    sign_digest,
+    verify_manifest,
+)
 from server.store import TaskState
 
 
