@@ -1,0 +1,318 @@
+"""Answers folded in as they arrive: GB/s of float32 on one core, and the coordinator's memory against the parties.
+
+Run: ``OMP_NUM_THREADS=1 python -m simulations.benchmarks.aggregation`` (three minutes). Memory is that of a process of
+its own, which reads signed answers one after the other, as the coordinator does from its link. Writes
+``docs/benchmarks/aggregation.json`` and ``.md``.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from federation import codecs, wire
+from federation.ids import Fingerprint, LedgerHead, PartyId, TaskDigest
+from federation.manifest import Manifest, Member
+from federation.messages import TrainRequest, UpdateAnswer
+from federation.roles import Role
+from federation.terms import TrainingTerms
+from federation.workloads import find
+from server import robust
+from server.aggregation import Total, advance, check, fold, nothing
+from server.coordinator import Model, Run
+from simulations.benchmarks.record import commit, machine
+from simulations.specimens import ISSUED, identity, manifest
+
+SIZE = 10_000_000
+PARTIES = (2, 8, 32, 128)
+COMPARED = (5, 10, 20)
+LEAST_GB_S = 3.0
+COMMAND = "OMP_NUM_THREADS=1 python -m simulations.benchmarks.aggregation"
+KEY = identity("a party of the benchmark")
+PACE = find("running_pace")
+MEGA = 1e6
+ZEROS = "0" * 64
+Table = Sequence[Mapping[str, Any]]
+
+
+def main(out: Path) -> None:
+    """Measure everything and write the documents."""
+    measured: dict[str, Table] = {
+        "speed": speeds(),
+        "accuracy": accuracies(),
+        "memory": [memory(parties) for parties in PARTIES],
+        "rules": rules(),
+    }
+    about = {"command": COMMAND, "machine": machine(), "commit": commit()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "aggregation.json").write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
+    (out / "aggregation.md").write_text(page(about, measured), encoding="utf-8")
+
+
+def speeds() -> list[dict[str, Any]]:
+    """GB of float32 per second and core, medians of nine."""
+    vector = np.random.default_rng(1).standard_normal(SIZE).astype(np.float32)
+    codec, total, party = codecs.find("raw32"), np.zeros(SIZE), PartyId("party-0")
+    data, blob, terms = codec.encode(vector, 0), answer(vector, party), task(2)
+    run = Run(terms, terms.digest(), PACE)
+
+    def whole() -> None:
+        fold(Total(total), check(blob, KEY.public_key, party, question(), (run, SIZE)))
+
+    def decoded() -> None:
+        came = codec.decode(data, SIZE, 0)
+        robust.cut(came, 1e9)
+        robust.add(total, came, 3.0)
+
+    def at_once() -> None:
+        np.add(total, vector * np.float64(3.0), out=total)
+
+    actions: dict[str, tuple[Callable[[], object], float | None]] = {
+        "decode: every value finite": (lambda: codec.decode(data, SIZE, 0), None),
+        "length, against the contract's limit": (lambda: robust.length(vector), None),
+        "add with a weight, in float64, block by block": (lambda: robust.add(total, vector, 3.0), None),
+        "the same without blocks": (at_once, None),
+        "decode, length, add": (decoded, LEAST_GB_S),
+        "signature and digest of the message as well": (whole, None),
+    }
+    return [
+        {"step": name, "GB/s": round(vector.nbytes / 1e9 / _median_s(action), 2), "target": target}
+        for name, (action, target) in actions.items()
+    ]
+
+
+def _median_s(action: Callable[[], object]) -> float:
+    """Seconds of the processor: other work on the machine counts only as far as it empties the caches."""
+    taken = []
+    for _ in range(9):
+        start = time.process_time()
+        action()
+        taken.append(time.process_time() - start)
+    return statistics.median(taken)
+
+
+def accuracies() -> list[dict[str, Any]]:
+    """Error of a sum of updates that mostly cancel, and what another order of arrival changes in it."""
+    random = np.random.default_rng(2)
+    updates = [random.standard_t(3, 200_000).astype(np.float32) for _ in range(PARTIES[-1])]
+    weights = [float(rows) for rows in random.integers(1, 2000, len(updates))]
+    exact = sum((np.longdouble(weight) * update for weight, update in zip(weights, updates, strict=True)))
+    rows = []
+    for name, adding in (("float64", _in_float64), ("float32", _in_float32), ("float32, compensated", _compensated)):
+        found, again = adding(updates, weights), adding(updates[::-1], weights[::-1])
+        scale = float(np.linalg.norm(np.asarray(exact, np.float64)))
+        rows.append(
+            {
+                "sum in": name,
+                "bytes per value": {"float32": 4}.get(name, 8),
+                "error": float(f"{float(np.linalg.norm(np.asarray(found - exact, np.float64))) / scale:.1g}"),
+                "means that arrival changes, as float32": float(
+                    f"{np.mean((found / 1e5).astype(np.float32) != (again / 1e5).astype(np.float32)):.2g}"
+                ),
+            }
+        )
+    return rows
+
+
+def _in_float64(updates: Sequence[robust.Rows], weights: Sequence[float]) -> robust.Vector64:
+    total = np.zeros(len(updates[0]))
+    for weight, update in zip(weights, updates, strict=True):
+        robust.add(total, update, weight)
+    return total
+
+
+def _in_float32(updates: Sequence[robust.Rows], weights: Sequence[float]) -> robust.Vector64:
+    total = np.zeros(len(updates[0]), np.float32)
+    for weight, update in zip(weights, updates, strict=True):
+        total += np.float32(weight) * update
+    return total.astype(np.float64)
+
+
+def _compensated(updates: Sequence[robust.Rows], weights: Sequence[float]) -> robust.Vector64:
+    """Kahan's sum, which keeps what was rounded off in a second float32."""
+    total, lost = np.zeros(len(updates[0]), np.float32), np.zeros(len(updates[0]), np.float32)
+    for weight, update in zip(weights, updates, strict=True):
+        term = np.float32(weight) * update - lost
+        after = total + term
+        lost, total = (after - total) - term, after
+    return total.astype(np.float64)
+
+
+def memory(parties: int) -> dict[str, Any]:
+    """The most memory that a coordinator needs above its libraries, for answers of 10M values from so many parties."""
+    vector = np.random.default_rng(3).standard_normal(SIZE).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "answer"
+        command = [sys.executable, "-m", "simulations.benchmarks.aggregation", "coordinator", str(parties), str(file)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+            assert process.stdin is not None  # noqa: S101 - narrows the type; it is a pipe
+            assert process.stdout is not None  # noqa: S101 - as above
+            for member in crowd(parties):
+                process.stdout.readline()  # it asks for the next answer
+                file.write_bytes(answer(vector, member.party))
+                process.stdin.write("here\n")
+            peak = int(process.stdout.readline())
+    return {
+        "parties": parties,
+        "peak above the libraries, MB": round(peak / MEGA),
+        "in float32 models": round(peak / (4 * SIZE), 2),
+        "all answers at once, MB": round(4 * SIZE * parties / MEGA),
+    }
+
+
+def coordinator(parties: int, file: Path) -> int:
+    """The peak in bytes of a round whose answers come in `file`, one after the other, above that of a tiny round."""
+
+    def arriving() -> Iterator[bytes]:
+        for _ in range(parties):
+            print("next", flush=True)
+            sys.stdin.readline()
+            yield file.read_bytes()
+
+    _round(iter([answer(np.ones(3, np.float32), PartyId("party-0"))]), 1, 3)
+    libraries = psutil.Process().memory_info().rss
+    _round(arriving(), parties, SIZE)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak - int(libraries)
+
+
+def _round(blobs: Iterator[bytes], parties: int, size: int) -> None:
+    """Check and fold answers of `size` values as they arrive, then move the model."""
+    terms, asked, phase = task(parties), question(), PACE.phases[0]
+    run, model = Run(terms, terms.digest(), PACE), Model(0, {"w": torch.ones(size)})
+    total = nothing(terms, phase, size, parties)
+    for member in terms.cohort:
+        total = fold(total, check(next(blobs), KEY.public_key, member.party, asked, (run, size)))
+    assert isinstance(total, Total)  # noqa: S101 - narrows the type; the task names a mean
+    advance(model, ["w"], total, terms, phase)
+
+
+def rules() -> list[dict[str, Any]]:
+    """Seconds of each rule for a million values; its memory is all updates."""
+    rows = []
+    for parties in COMPARED:
+        updates = np.random.default_rng(4).standard_normal((parties, SIZE // 10)).astype(np.float32)
+        seconds = {}
+        for name, rule in robust.RULES.items():
+            start = time.process_time()
+            rule(updates, (parties - 3) // 2)
+            seconds[f"{name}, s"] = round(time.process_time() - start, 3)
+        rows.append({"parties": parties, **seconds, "updates, MB": round(updates.nbytes / MEGA)})
+    return rows
+
+
+def crowd(parties: int) -> tuple[Member, ...]:
+    """Parties of a hundred people each."""
+    return tuple(
+        Member(
+            party=PartyId(f"party-{number}"),
+            name=f"Party {number}",
+            role=Role.DATA_PROVIDER,
+            fingerprint=Fingerprint(f"{number:064x}"),
+            people=100,
+        )
+        for number in range(parties)
+    )
+
+
+def task(parties: int) -> Manifest:
+    """A contract with privacy terms, whose updates travel as they are."""
+    base = manifest()
+    changes = {
+        "cohort": crowd(parties),
+        "training": TrainingTerms(learning_rate=0.1),
+        "exchange": base.exchange.model_copy(update={"up": "raw32", "up_bits": 0.0}),
+    }
+    return base.model_copy(update=changes)
+
+
+def question() -> TrainRequest:
+    """What all answers are to."""
+    return TrainRequest(
+        task=TaskDigest(ZEROS),
+        round=1,
+        attempt=0,
+        nonce=ZEROS[:32],
+        issued_at=ISSUED,
+        expires_at=ISSUED,
+        model=ZEROS,
+        ledger_heads={},
+        phase=PACE.phases[0].name,
+    )
+
+
+def answer(vector: robust.Rows, party: PartyId) -> bytes:
+    """`vector` as `party` would send it; all parties of this benchmark have one key."""
+    header = UpdateAnswer(
+        task=TaskDigest(ZEROS),
+        round=1,
+        attempt=0,
+        nonce=ZEROS[:32],
+        party=party,
+        ledger_head=LedgerHead(ZEROS),
+        weight=0,
+        snapshot=ZEROS,
+    )
+    return wire.pack(header, codecs.find("raw32").encode(vector, 0), KEY)
+
+
+def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
+    """The Markdown document."""
+    return f"""# Aggregation
+
+`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+Updates of {SIZE:,} values; a float32 model of that size has {4 * SIZE / MEGA:.0f} MB.
+
+## Speed
+
+On one core, by the processor's clock, from memory: no answer was in a cache before.
+
+{_table(measured["speed"])}
+
+## What the sum is kept in
+
+{PARTIES[-1]} updates that mostly cancel, with weights as different as numbers of rows are; errors against a sum in 80
+bits. The last column is the share of coordinates that come out different if the same answers arrive in the opposite
+order: in float64 none, so that engines and restarts give the same weights. That is why the sum is kept in float64.
+
+{_table(measured["accuracy"])}
+
+## Memory
+
+Peak of resident memory above what Python and its libraries take, of a process that checks and folds one answer after
+the other and then moves the model: the model, its sum in float64 (two models long), one message, and the payload that
+is cut out of it.
+
+{_table(measured["memory"])}
+
+## Rules that compare updates
+
+`aggregation = "median"` and the others keep all updates of a round; seconds for {SIZE // 10:,} values.
+
+{_table(measured["rules"])}
+"""
+
+
+def _table(rows: Table) -> str:
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1:2] == ["coordinator"]:
+        print(coordinator(int(sys.argv[2]), Path(sys.argv[3])))
+    else:
+        main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"))
