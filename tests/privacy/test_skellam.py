@@ -8,11 +8,12 @@ import pytest
 import torch
 from scipy import stats
 
+from federation.codecs import lane
 from privacy import skellam as module
 from privacy.audits import Claim, audit
 from privacy.errors import BoundError, PrivacyError, TermsError
 from privacy.fixed_point import bound_integers, no_integers
-from privacy.levels import steps_per_clip
+from privacy.levels import ample_levels, steps_per_clip
 from privacy.noise import os_source
 from privacy.skellam import NoiseShared, add_share, skellam
 
@@ -185,3 +186,23 @@ def test_an_audit_of_all_steps_finds_no_more_than_was_promised_unless_shares_are
         return sum(add_share(part, claim.noise_multiplier, 4, source).vector for part in parts) * scale
 
     assert audit(step, claim, 4, 600).refuted == refuted
+
+
+def test_what_the_receiver_reads_is_the_sum_with_the_promised_noise_in_units_of_the_clip():
+    # Rotated, rounded, noised by six parties of whom four are enough, summed modulo 2^16, and turned back.
+    source, size, clip, sigma, bits = os_source(), 3000, 2.0, 1.0, 16
+    coordinates = lane.coordinates(size)
+    levels = ample_levels(coordinates)
+    updates = torch.randn(6, 5, size, generator=torch.Generator().manual_seed(1)) * 0.1
+    total = sum(
+        add_share(
+            bound_integers(part, clip, lambda rows: lane.spread(rows, 7), levels, source), sigma, 4, source
+        ).vector
+        for part in updates
+    )
+    read = lane.unwrap((total % 2**bits).astype(np.uint16), bits) * (clip / steps_per_clip(levels, coordinates))
+    clipped = updates * (clip / updates.norm(dim=2, keepdim=True)).clamp(max=1)
+    error = lane.gather(read, size, 7) - clipped.sum(dim=(0, 1)).numpy()
+    inflation = levels / steps_per_clip(levels, coordinates)
+    assert error.std() == pytest.approx(sigma * clip * math.sqrt(6 / 4) * inflation, rel=0.1)
+    assert abs(error.mean()) < 6 * error.std() / math.sqrt(size)
