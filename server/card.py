@@ -6,20 +6,26 @@ from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from federation import workloads
 from federation.errors import ManifestError
 from federation.ids import PartyId
 from federation.manifest import Manifest
 from federation.roles import Step, may
+from federation.shared_view import is_shared
 from federation.terms import NoisedScores, PersonTerms
 from federation.trust import trust
+from federation.workload import flatten
 from privacy.accounting import SampledGaussian
 from privacy.statement import statement
+from server.coordinator import from_bytes, trail_of
 from server.settings import ServerSettings
 from server.status import charges
 from server.store import RoundRow, ServerStore, Task
 
 FORMAT = "paceline-card-1"
+SMALLEST = float(np.finfo(np.float64).tiny)
 SOFTWARE = ("paceline", "flwr", "numpy", "opacus", "torch")
 NO_PRIVACY = (
     "No differential privacy: what one person contributed is not hidden. Each party waived it for this task in its "
@@ -44,6 +50,7 @@ def card(store: ServerStore, task: Task, settings: ServerSettings) -> dict[str, 
             "headline": workload.headline,
             "higher_is_better": workload.higher_is_better,
             "evaluations": _scores(store, task),
+            **_scored(store, task),
         },
         "privacy": _privacy(store, task, manifest),
         "lineage": _lineage(store, task, rounds),
@@ -117,6 +124,17 @@ def _recipients(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
+def _scored(store: ServerStore, task: Task) -> dict[str, float]:
+    """Where parties score a view, how far from it the released weights are, as a part of their own length."""
+    latest = store.latest_model(task.digest)
+    if latest is None or not is_shared(task.manifest().exchange):
+        return {}
+    model = from_bytes(latest.round, latest.data, latest.memory)
+    exact = flatten(model.weights, sorted(model.weights)).astype(np.float64)
+    apart = float(np.linalg.norm(exact - trail_of(model).view.vector))
+    return {"distance_to_view": float(f"{apart / max(float(np.linalg.norm(exact)), SMALLEST):.3g}")}
+
+
 def _scores(store: ServerStore, task: Task) -> list[dict[str, Any]]:
     return [
         {
@@ -185,6 +203,9 @@ def _score_lines(scores: dict[str, Any]) -> list[str]:
         return ["Nobody evaluated this model."]
     better = "higher" if scores["higher_is_better"] else "lower"
     lines = [f"Headline: {scores['headline']} ({better} is better).", ""]
+    if "distance_to_view" in scores:
+        apart = f"{scores['distance_to_view']:.2g} of their length"
+        lines += [f"Parties scored the model as differences told it to them, {apart} from the released weights.", ""]
     lines += ["| round | party | disclosed | scores |", "|---|---|---|---|"]
     for item in scores["evaluations"]:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in item["summary"].items())

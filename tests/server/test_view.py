@@ -183,7 +183,12 @@ def test_everybody_trains_from_the_view_but_the_exact_model_is_released(start: S
     named = {question.model for _, question, _ in play.link.heard}
     assert len(named) == 4
     assert named == {trail.view.digest, *(step.base for step in trail.differences)}
-    assert 0 < np.linalg.norm(exact - trail.view.vector) < 0.5 * np.linalg.norm(exact)
+    apart = np.linalg.norm(exact - trail.view.vector) / np.linalg.norm(exact)
+    assert 0 < apart < 0.5
+    release = play.federation.coordinator.store.release(play.digest)
+    assert release is not None
+    told = (play.federation.coordinator.folder.releases / release.path / "card.md").read_text("utf-8")
+    assert f"{apart:.2g} of their length from the released weights" in told
 
 
 def test_what_was_sent_is_counted_to_the_byte(start: Start) -> None:
