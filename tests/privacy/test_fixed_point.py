@@ -104,7 +104,7 @@ def test_people_are_rounded_one_by_one_and_then_summed():
     scale = steps_per_clip(100, 4)
     updates = torch.full((1000, 4), 0.3 / scale, dtype=torch.float64)
     sums = np.array([bound_integers(updates, 1.0, as_it_is, 100, os_source()).vector for _ in range(50)])
-    assert sums.std() == pytest.approx(math.sqrt(1000 * 0.3 * 0.7), rel=0.2)
+    assert sums.std() == pytest.approx(math.sqrt(1000 * 0.3 * 0.7), rel=0.3)
     assert sums.mean() == pytest.approx(300, abs=6 * sums.std() / math.sqrt(sums.size))
 
 

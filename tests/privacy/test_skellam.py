@@ -175,15 +175,15 @@ def test_a_share_is_made_by_add_share_only_and_does_not_change():
     assert repr(shared) == "NoiseShared(3 coordinates, σ = 1.5 with 2 sharers, 100 levels)"
 
 
-@pytest.mark.parametrize(("present", "refuted"), [(4, False), (1, True)])
-def test_an_audit_of_all_steps_finds_no_more_than_was_promised_unless_shares_are_missing(present, refuted):
+@pytest.mark.parametrize(("present", "sharers", "refuted"), [(4, 4, False), (1, 9, True)])
+def test_an_audit_of_all_steps_finds_no_more_than_was_promised_unless_shares_are_missing(present, sharers, refuted):
     source, claim = os_source(), Claim(0.5, 2.0, 1e-3)
     scale = claim.clip / steps_per_clip(200, 4)
 
     def step(updates):
         parts = [bound_integers(updates, claim.clip, lambda rows: rows, 200, source)]
         parts += [no_integers(4, 200)] * (present - 1)
-        return sum(add_share(part, claim.noise_multiplier, 4, source).vector for part in parts) * scale
+        return sum(add_share(part, claim.noise_multiplier, sharers, source).vector for part in parts) * scale
 
     assert audit(step, claim, 4, 600).refuted == refuted
 
