@@ -178,7 +178,5 @@ def _values(blocks: Sorted, step: np.float32, one: int, more: int) -> Rows:
     places = np.flatnonzero(values > 0)
     levels = values[places]
     levels += np.where(levels == 1, np.float32(one / MEANS - 1), np.float32(more / MEANS - 1))
-    levels *= step
-    np.negative(levels, out=levels, where=blocks.negative)
-    values[places] = levels
+    values[places] = levels * np.where(blocks.negative, -step, step)
     return values.reshape(-1, BLOCK)

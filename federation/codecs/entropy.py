@@ -74,8 +74,8 @@ def encode(magnitudes: Vector, negative: Signs, step: int) -> bytes:
     """The bytes of levels whose signs are hidden where they must be; float32 whole numbers up to the model's top."""
     odds = model(step)
     places = np.flatnonzero(magnitudes > 0)
-    first, _ = sign_hiding.hidden(magnitudes, places, odds.block)
-    coder = stack.on_bits(negative[places[~first]])
+    shown = ~sign_hiding.first_places(places, len(magnitudes), odds.block)
+    coder = stack.on_bits(negative.take(places).compress(shown))
     coder.encode_reverse(grouping.joined(magnitudes, odds.top), _symbols(step))
     return stack.taken(coder)
 
@@ -92,8 +92,11 @@ def decode(data: bytes, count: int, step: int) -> Vector:
     if rest.any():
         raise WireError("the coded levels are damaged: what fills the last group is not zero; leave the message out.")
     negative = np.empty(len(places), np.bool_)
-    negative[first], negative[~first] = below, bits
-    levels[places[negative]] *= -1
+    np.place(negative, first, below)
+    np.place(negative, ~first, bits)
+    turned = np.zeros(count, np.bool_)
+    turned[places] = negative
+    levels *= np.float32(1) - np.float32(2) * turned
     return levels
 
 

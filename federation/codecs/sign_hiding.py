@@ -47,13 +47,18 @@ def hide(levels: Vector, rounding: Vector, negative: Signs, block: int) -> None:
 
 def hidden(levels: Vector, places: npt.NDArray[np.int64], block: int) -> tuple[Signs, Signs]:
     """Which of the `places` of levels other than zero have a hidden sign, and what these signs are."""
-    whole = len(levels) // block * block
+    first = first_places(places, len(levels), block)
+    return first, _odd(levels[: len(levels) // block * block].reshape(-1, block))[places[first] // block]
+
+
+def first_places(places: npt.NDArray[np.int64], size: int, block: int) -> Signs:
+    """Which of the `places` of levels other than zero, of `size` levels, are the first ones of whole blocks."""
     blocks = places // block
     first = np.empty(len(places), np.bool_)
     first[:1] = True
     np.not_equal(blocks[1:], blocks[:-1], out=first[1:])
-    first &= places < whole
-    return first, _odd(levels[:whole].reshape(-1, block))[blocks[first]]
+    first &= places < size // block * block
+    return first
 
 
 def _wrong(rows: Vector, signs: Signs) -> Signs:
