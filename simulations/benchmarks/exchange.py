@@ -21,7 +21,7 @@ from federation.codecs import Codec, Vector, lane
 from federation.workload import trained_names
 from simulations.benchmarks import exchange_lanes
 from simulations.benchmarks.learning import FOLDS, dealt, read
-from simulations.benchmarks.record import commit, machine
+from simulations.benchmarks.record import commit, machine, table
 from simulations.datasets import exercise_rows, watch_recordings
 
 ECQ_BITS = 0.5
@@ -94,7 +94,7 @@ def _error(of: str, codec: Codec, budget: float, vectors: Sequence[Vector], seed
         "times fewer than fp32": round(32 / bits, 1),
         "error": float(f"{found:.4g}"),
         "gap, bits": None if gap is None else round(gap, 4),
-        "target": GAPS.get(budget),
+        "target": GAPS.get(budget) if codec.unbiased else None,
     }
 
 
@@ -209,36 +209,29 @@ and the gap is what is spent above that. All bytes of the payload count. An unbi
 and rounds; that of raw16 does not, but it is small. ecq is biased too, and has the least error for its bits: it codes
 what receivers lack, so that each message puts right what the ones before left out.
 
-{_table(measured["error"])}
+{table(measured["error"])}
 
 ## Sums of lanes
 
 Under secure aggregation only the sum of lanes is read. The step of a lane is public and suits the worst case, parties
 whose updates are all the same; the error of a sum of unlike updates is larger, as the sum is shorter than it could be.
-"Wrapped" is the part of the sum's coordinates that passed half of 2^bits; the target is
-{exchange_lanes.MOST_WRAPPED:g}.
+"Wrapped" is the part of the sum's coordinates that passed half of 2^bits; the target is at most
+one in {1 / exchange_lanes.MOST_WRAPPED:,.0f}.
 
-{_table(measured["lanes"])}
+{table(measured["lanes"])}
 
 ## Bias
 
 ‖E x̂ − x‖² / ‖x‖² over {SEEDS} seeds, which for an unbiased code is 0 but for chance; the target is {LARGEST_BIAS}.
 
-{_table(measured["bias"])}
+{table(measured["bias"])}
 
 ## Speed
 
 {LONG:,} values, by the processor's clock: the seconds of all threads count. Targets are those of encoding / decoding.
 
-{_table(measured["speed"])}
+{table(measured["speed"])}
 """
-
-
-def _table(rows: Table) -> str:
-    columns = list(rows[0])
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
