@@ -11,6 +11,7 @@ import torch
 from clients.training import person_updates, person_updates_plain, picked
 from federation import workloads
 from federation.errors import LinkError, UsageError, WorkloadError
+from federation.schema import Rows
 from federation.workload import flatten, trained_names
 from simulations.benchmarks.simulation import campaign, environments, models, pages, parts
 from simulations.benchmarks.simulation.ours import inline
@@ -36,6 +37,19 @@ def test_a_persons_update_is_what_a_peer_computes(name):
         assert theirs.abs().max() > 1e-3
         for ours in (fast[person], plain[person]):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_windows_in_which_nothing_moves_teach_many_people_what_they_teach_one():
+    """All instants under a maximum are equally large there, and share the slope."""
+    workload, terms = models.workload("convolutional"), models.terms(work.WORKS["convolutional"])
+    rows, weights = workload.invent(1, 2, 10), workload.initial(0)
+    still = Rows({**rows.fields, "x": rows.fields["x"][..., :1].expand_as(rows.fields["x"]).clone()}, rows.person)
+    names, phase = trained_names(weights, workload.phases[0]), workload.phases[0]
+    fast, plain = (
+        torch.cat([some for _, some in path(workload, phase, weights, names, still, terms, 10, 3)])
+        for path in (person_updates, person_updates_plain)
+    )
+    torch.testing.assert_close(fast, plain, rtol=1e-3, atol=1e-5)
 
 
 def test_the_convolutional_model_has_the_size_that_the_comparison_names():

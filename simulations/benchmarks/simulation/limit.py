@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from simulations.benchmarks.simulation.peers import work
@@ -14,16 +15,17 @@ PEOPLE = 12
 SHAPES = {
     "convolution 1, forward": (1280, 30, 32),
     "convolution 1, its weights": (30, 1280, 32),
-    "convolution 2, forward": (320, 160, 64),
-    "convolution 2, its weights": (160, 320, 64),
-    "convolution 2, its inputs": (320, 64, 160),
+    "convolution 2 as a product, forward": (320, 160, 64),
     "linear": (10, 256, 32),
 }
-"""(rows, inner, columns) of the products in one step of a person on the convolutional work."""
+"""(rows, inner, columns) of products in one step of a person on the convolutional work."""
+
+CONVOLUTION = (10, 32, 64, 32, 5)
+"""Rows, channels in and out, instants and taps of the second convolution, which torch's own code computes."""
 
 
 def rates(threads: int) -> dict[str, float]:
-    """10⁹ floating-point operations per second: one large product, then each product of `PEOPLE` people in a step."""
+    """10⁹ floating-point operations per second: one large product, then what `PEOPLE` people compute in a step."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     left, right = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
@@ -32,8 +34,29 @@ def rates(threads: int) -> dict[str, float]:
         one, other = torch.randn(PEOPLE, rows, inner), torch.randn(PEOPLE, inner, columns)
         seconds = _best_s(lambda one=one, other=other: torch.bmm(one, other))  # type: ignore[misc]
         found[name] = 2 * PEOPLE * rows * inner * columns / seconds / 1e9
+    found |= _convolution()
     torch.set_num_threads(before)
     return {name: round(rate, 1) for name, rate in found.items()}
+
+
+def _convolution() -> dict[str, float]:
+    """The second convolution of `PEOPLE` people with weights of their own, a group for each, both ways."""
+    rows, inputs, outputs, time_, taps = CONVOLUTION
+    signal = torch.randn(rows, PEOPLE * inputs, time_, requires_grad=True)
+    kernel = torch.randn(PEOPLE * outputs, inputs, taps, requires_grad=True)
+
+    def forward() -> torch.Tensor:
+        return functional.conv1d(signal, kernel, padding=taps // 2, groups=PEOPLE)
+
+    result = forward()
+    slope = torch.ones_like(result)
+    work_done = 2 * PEOPLE * rows * inputs * outputs * time_ * taps / 1e9
+    return {
+        "convolution 2, forward": work_done / _best_s(forward),
+        "convolution 2, its weights and inputs": 2
+        * work_done
+        / _best_s(lambda: torch.autograd.grad(result, (signal, kernel), slope, retain_graph=True)),
+    }
 
 
 def operations(name: str) -> int:

@@ -162,9 +162,11 @@ def _limit(whole: Mapping[str, Any]) -> Iterator[str]:
         if rate is not None:
             yield f"We reach {rate / most:.0%} of that with {what}."
     yield (
-        "The rest is memory traffic between the products: windows of the signal for the taps, the maximum and its "
-        "slope, ReLU, bias, each of which reads or writes the 0.2 MB that a layer of one person takes; and, in whole "
-        "rounds, the fixed work of signing, consent, ledger and commit."
+        "The rest: the first convolution and the linear layers are products of matrices, which run at their own rates "
+        "of the table and not at the best one; memory traffic between the products (windows of the signal for the "
+        "taps, the maximum and its slope, ReLU, bias, each of which reads or writes the 0.2 MB that a layer of one "
+        "person takes); what torch and Python spend on each operation; and, in whole rounds, the fixed work of "
+        "signing, consent, ledger and commit."
     )
 
 
