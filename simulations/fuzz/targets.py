@@ -12,12 +12,13 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from pydantic import ValidationError
 
-from federation import acceptance, audit, enrolment, signing, wire
+from federation import acceptance, audit, enrolment, shared_view, signing, wire
 from federation.codecs import BUDGETED, CODECS, Codec, lane
 from federation.errors import EnrolmentError, SignatureError
 from federation.manifest import parse
 from federation.messages import Answer, Request
 from federation.roles import Role
+from federation.terms import ExchangeTerms
 from server import sealed as release_files
 from simulations import specimens
 from simulations.fuzz.mutations import mutate_bytes, mutate_json
@@ -27,6 +28,9 @@ COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
 MAX_PAYLOAD_BYTES = 4096
 CODEC_SIZES = (1, 700)
 LANES, LANE_BITS = 333, (7, 20)
+DIFFERENCES = 3
+_VIEWS = ExchangeTerms(min_parties=1, down="ecq", down_bits=2.0)
+_FIRST_VIEW = shared_view.View(np.zeros(CODEC_SIZES[1], np.float32))
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Target:
 
 def targets() -> tuple[Target, ...]:
     """All targets, in a fixed order."""
-    return (*_messages(), *_documents(), *_codecs(), *_lanes(), _token(), _token_body(), _join(), _proof(), _release())
+    vectors = (*_codecs(), *_lanes(), _differences())
+    return (*_messages(), *_documents(), *vectors, _token(), _token_body(), _join(), _proof(), _release())
 
 
 def _messages() -> tuple[Target, ...]:
@@ -113,6 +118,12 @@ def _lanes() -> tuple[Target, ...]:
         for bits in LANE_BITS
         for seed in (lane.pack(draw.integers(0, 2**bits, LANES).astype(lane.width(bits)), bits),)
     )
+
+
+def _differences() -> Target:
+    models = np.random.default_rng(1).standard_normal((DIFFERENCES, CODEC_SIZES[1])).astype(np.float32)
+    seed = shared_view.join([shared_view.difference(_FIRST_VIEW, model, _VIEWS) for model in models])
+    return Target("differences of views", (seed,), partial(_bytes, (seed,)), _follow, False)
 
 
 def _token() -> Target:
@@ -231,6 +242,13 @@ def _read_checkpoint(data: bytes) -> bytes:
 
 def _unpack(bits: int, data: bytes) -> bytes:
     return lane.pack(lane.unpack(data, LANES, bits), bits)
+
+
+def _follow(data: bytes) -> bytes:
+    view = _FIRST_VIEW
+    for coded in shared_view.split(data, DIFFERENCES):
+        view = shared_view.moved(view, coded, _VIEWS)
+    return view.vector.tobytes()
 
 
 def _decode(codec: Codec, size: int, data: bytes) -> bytes:
