@@ -64,6 +64,8 @@ class Turn:
 
 def prepare(node: Node, agreed: Agreed, question: PrepareRequest) -> bytes:
     """Advertise a mask key for an attempt to come, with shares of its seed for each party that accepted the task."""
+    if not agreed.manifest.exchange.secure:
+        raise WireError("a mask key was asked for, but the updates of this task are not masked.")
     seal_keys = _seal_keys(agreed.manifest, question.acceptances)
     with node.store.transaction():
         advertisement, sealed = _advertised(node, agreed, question.of_attempt, seal_keys)
