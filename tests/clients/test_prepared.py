@@ -23,6 +23,12 @@ def tell_and_fail(store, told_first):
         tx.rows(WRITE, name="a", value="twice")
 
 
+def tell_and_give_up(store):
+    with store.transaction() as tx:
+        tx.add(SettingRow(name="b", value="told"))
+        raise KeyError
+
+
 @pytest.fixture
 def store(tmp_path):
     with open_store(tmp_path) as opened:
@@ -86,3 +92,29 @@ def test_reading_holds_one_moment_while_others_write(store, tmp_path):
         assert tx.first(FIND, of_name="paused") is None
         assert tx.get(SettingRow, "paused") is None
     assert store.paused()
+
+
+def test_what_prepared_statements_alone_wrote_is_there_after_opening_again(tmp_path):
+    with open_store(tmp_path) as store, store.transaction() as tx:
+        tx.rows(WRITE, name="a", value="written")
+    with open_store(tmp_path) as store, store.reading() as tx:
+        assert tx.first(FIND, of_name="a") == ("written",)
+
+
+def test_a_row_that_is_still_held_is_read_anew_in_the_next_transaction(store, tmp_path):
+    store.set_paused(True)
+    with store.reading() as tx:
+        held = tx.get_one(SettingRow, "paused")
+    with open_store(tmp_path) as other:
+        other.set_paused(False)
+    with store.reading() as tx:
+        assert tx.get_one(SettingRow, "paused").value == "no"
+    assert held.value == "yes"
+
+
+def test_what_a_failed_transaction_was_told_is_forgotten(store):
+    with pytest.raises(KeyError):
+        tell_and_give_up(store)
+    store.set_paused(True)
+    with store.reading() as tx:
+        assert [tx.first(FIND, of_name=name) for name in ("b", "paused")] == [None, ("yes",)]
