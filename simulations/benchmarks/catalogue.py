@@ -6,6 +6,7 @@ CATALOGUE = {
     "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
     "exchange": "Codecs: error against bits beside the theoretical limits, sums of lanes, bias, speed.",
     "aggregation": "Answers folded in as they arrive: GB/s on one core, memory against the number of parties.",
+    "exchange_learning": "Accuracy against bits per value on real motion, round by round; twenty minutes.",
     "secagg": "Secure aggregation: a party's and the coordinator's time beside Flower's SecAgg+; two minutes.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",

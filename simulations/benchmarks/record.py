@@ -54,11 +54,16 @@ def write(out: Path, name: str, title: str, command: str, rows: Sequence[Mapping
     about = {"title": title, "command": command, "machine": machine(), "commit": commit()}
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps({**about, "rows": list(rows)}, indent=2) + "\n", encoding="utf-8")
+    head = f"# {title}\n\n`{command}` on {about['machine']}, commit {about['commit']}.\n\n"
+    (out / f"{name}.md").write_text(head + table(rows) + "\n", encoding="utf-8")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of one shape as a Markdown table; None is a dash."""
     columns = list(rows[0])
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join('–' if line[key] is None else str(line[key]) for key in columns)} |" for line in rows]
-    head = f"# {title}\n\n`{command}` on {about['machine']}, commit {about['commit']}.\n\n"
-    (out / f"{name}.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
+    return "\n".join(lines)
 
 
 def machine() -> str:
