@@ -82,6 +82,10 @@ ABSURD = [
     ("training.server_tau", 0, "greater than 0"),
     ("training.server_tau", math.nan, "finite number|greater than"),
     ("training.scaffold", True, r"second vector of each party.*unit = \"none\" and secure = false"),
+    ("training.aggregation", "mode", "Input should be 'mean', 'median', 'trimmed-mean' or 'multi-krum'"),
+    ("training.aggregation", "multi-krum", "leaves out as many updates as parties may be hostile, but byzantine is 0"),
+    ("training.byzantine", 1, "a mean withstands no hostile party"),
+    ("training.norm_limit", 1.0, "norm_limit is for tasks without privacy terms"),
     ("training.public_weight", -1, "greater than or equal to 0"),
     ("training.seed", 2**32, "less than 4294967296"),
     ("exchange.min_parties", 4, "min_parties = 4 but only 2 parties have people"),
@@ -242,6 +246,19 @@ def test_rows_of_a_step_belong_to_terms_about_persons(privacy, text):
 )
 def test_scaffold_stands_alone(other, text):
     with pytest.raises(ValueError, match=text):
+        TrainingTerms(learning_rate=0.1, scaffold=True, **other)
+
+
+@pytest.mark.parametrize(("rule", "needed"), [("median", 5), ("trimmed-mean", 5), ("multi-krum", 7)])
+def test_a_rule_needs_enough_parties(rule, needed):
+    training = TrainingTerms(learning_rate=0.1, aggregation=rule, byzantine=2)
+    with pytest.raises(ValueError, match=f"withstands 2 hostile of at least {needed} parties, but 2 contribute"):
+        Manifest.model_validate(dict(manifest()) | {"training": training})
+
+
+@pytest.mark.parametrize("other", [{"aggregation": "median"}, {"norm_limit": 1.0}])
+def test_what_looks_at_single_updates_is_refused_beside_scaffold(other):
+    with pytest.raises(ValueError, match="none can be left out or cut"):
         TrainingTerms(learning_rate=0.1, scaffold=True, **other)
 
 
