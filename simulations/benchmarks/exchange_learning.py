@@ -189,7 +189,7 @@ def _is_plain(row: Mapping[str, Any], setting: Setting) -> bool:
 def _late(row: Mapping[str, Any]) -> float:
     """The mean accuracy of the last five rounds: one round alone hangs on a few windows."""
     late: list[float] = row["accuracy"][-5:]
-    return sum(late) / len(late)
+    return float(statistics.mean(late))
 
 
 def _bits(row: Mapping[str, Any], way: str) -> float:
