@@ -194,7 +194,9 @@ def _late(row: Mapping[str, Any]) -> float:
 
 def _bits(row: Mapping[str, Any], way: str) -> float:
     """Bits per value and party of a later round; the first one carries a whole model down."""
-    sent = [8 * size / (row["values"] * parties) for size, parties in zip(row[way], row["parties"], strict=True)]
+    sent: list[float] = [
+        8 * size / (row["values"] * parties) for size, parties in zip(row[way], row["parties"], strict=True)
+    ]
     return statistics.median(sent[1:])
 
 
