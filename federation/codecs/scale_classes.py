@@ -71,7 +71,7 @@ def fitted(found: Moments) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]
     return share, reach, float((zeros + np.minimum(short, long))[1:].sum())
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def weights(share: int, reach: int) -> Weights:
     """The odds of 0 … top; the last of them are those of all that lies beyond as well."""
     if reach < GEOMETRIC:
