@@ -7,7 +7,7 @@ reads updates that had their noise at the nodes, hence costs no privacy (Dwork &
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -15,9 +15,11 @@ import numpy.typing as npt
 import psutil
 
 from federation import codecs
+from federation.codecs import lane
 from federation.errors import RoundFailed
 from federation.ids import PartyId
 from federation.manifest import Manifest
+from federation.secure import smallest_sum
 from federation.terms import PersonTerms
 from federation.workload import Phase, Vector
 from server.optimisers import BLOCK
@@ -50,8 +52,27 @@ def longest(manifest: Manifest, phase: Phase, party: PartyId, size: int) -> floa
     if not isinstance(terms, PersonTerms):
         return training.norm_limit or math.inf
     member = manifest.member(party)
-    reach = _reach(member.people, terms, size) if member.people else training.public_weight
+    reach = _reach(member.people, terms, size, terms.noise_multiplier) if member.people else training.public_weight
     return reach * terms.clip * _inflation(manifest.exchange.up, manifest.exchange.up_bits, min(size, PROBE)) * ROUNDING
+
+
+def longest_sum(manifest: Manifest, parties: Collection[PartyId], size: int) -> float:
+    """The L2 norm to which a sum of `size` values, of updates that nobody saw, is cut: all that honest ones can reach.
+
+    Of `parties` under a public clip it is as many clips, and what their rounding adds; with shared noise all their
+    declared people, and the noise of as many shares.
+    """
+    terms, exchange = manifest.privacy, manifest.exchange
+    if exchange.clip:
+        step = lane.step(size, exchange.clip, len(manifest.contributors()), int(exchange.up_bits))
+        rounding = len(parties) * lane.coordinates(size) * (step / 2) ** 2
+        return math.sqrt((len(parties) * exchange.clip) ** 2 + rounding) * ROUNDING
+    assert isinstance(terms, PersonTerms)  # noqa: S101 - narrows the type; the contract has a clip without noise shared
+    honest = smallest_sum(manifest) - terms.colluding
+    noise = terms.noise_multiplier * math.sqrt(len(parties) / honest)
+    people = sum(manifest.member(party).people for party in parties)
+    public = sum(not manifest.member(party).people for party in parties) * manifest.training.public_weight
+    return (_reach(people, terms, size, noise) + public) * terms.clip * ROUNDING
 
 
 def cut(vector: Vector, longest: float) -> float:
@@ -60,7 +81,7 @@ def cut(vector: Vector, longest: float) -> float:
     return longest / found if found > longest else 1.0
 
 
-def _reach(people: int, terms: PersonTerms, size: int) -> float:
+def _reach(people: int, terms: PersonTerms, size: int, noise: float) -> float:
     """The longest honest update in units of the clip: everybody drawn, at the clip, in one direction; and the noise.
 
     How many are drawn: Bernstein's inequality for Poisson sampling. How long sum and noise are together: the tail of
@@ -70,7 +91,6 @@ def _reach(people: int, terms: PersonTerms, size: int) -> float:
     expected = terms.sampling_rate * units
     spread = 2 * expected * (1 - terms.sampling_rate) * SURPRISE
     drawn = min(units, expected + SURPRISE / 3 + math.sqrt((SURPRISE / 3) ** 2 + spread))
-    noise = terms.noise_multiplier
     centre = drawn**2 + noise**2 * size
     tail = 2 * noise * math.sqrt((noise**2 * size + 2 * drawn**2) * SURPRISE) + 2 * noise**2 * SURPRISE
     return math.sqrt(centre + tail)

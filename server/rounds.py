@@ -17,7 +17,7 @@ from federation.link import Link, Reply
 from federation.manifest import Member
 from federation.messages import InitialAnswer, RefusalAnswer, TrainRequest
 from federation.workload import Phase, trained_names, unflatten
-from server import cohort, memory, release, view
+from server import cohort, memory, release, robust, view
 from server.aggregation import Declined, Folded, Masked, Readable, Total, advance, check, fold, nothing, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
 from server.evaluation import evaluate
@@ -137,12 +137,17 @@ def _takes_part(question: TrainRequest, party: PartyId) -> bool:
 
 
 def _bare(coordinator: Coordinator, link: Link, run: Run, collected: Collected) -> Readable:
-    """The sum as it moves the model: in a secure round the parties bare it first, all together."""
+    """The sum as it moves the model: in a secure round the parties bare it first, all together.
+
+    No longer than honest parties can make it: a hostile one could fill the whole range of the lanes.
+    """
     total = collected.total
     if not isinstance(total, Masked):
         return total
     shares = Desk(coordinator, link, run).shares(collected.question, total.parties)
-    return Total(shares.bare(total.lanes, total.size).astype(np.float64), float(len(total.parties)), total.parties)
+    vector = shares.bare(total.lanes, total.size)
+    left = robust.cut(vector, robust.longest_sum(run.manifest, total.parties, total.size))
+    return Total(left * vector.astype(np.float64), float(len(total.parties)), total.parties)
 
 
 def commit(coordinator: Coordinator, run: Run, model: Model, collected: Collected, total: Readable) -> Model:
