@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation import audit, wire
+from federation import audit, secure, wire
 from federation.acceptance import parse_acceptance, verify_acceptance
 from federation.errors import WireError
 from federation.manifest import parse
@@ -17,6 +17,7 @@ from federation.signing import (
     verify_manifest,
     verify_membership,
 )
+from simulations import secure_specimens
 from simulations.specimens import NOW, RUNNERS, answers, identity, manifest, requests, shared_manifest
 
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
@@ -91,6 +92,35 @@ def test_request_files_can_be_read_and_are_what_we_write(kind):
     header, payload = wire.read_request(blob, COORDINATOR.public_key, PAYLOAD_BYTES)
     assert header.kind == kind
     assert wire.pack(header, payload, COORDINATOR) == blob
+
+
+@pytest.mark.parametrize("name", secure_specimens.requests(b""))
+def test_request_files_of_secure_rounds_and_views_can_be_read_and_are_what_we_write(name):
+    blob = (VECTORS / f"request-{name}.blob").read_bytes()
+    header, payload = wire.read_request(blob, COORDINATOR.public_key, PAYLOAD_BYTES)
+    assert header == secure_specimens.requests(payload)[name][0]
+    assert wire.pack(header, payload, COORDINATOR) == blob
+
+
+@pytest.mark.parametrize("name", secure_specimens.answers())
+def test_answer_files_of_secure_rounds_can_be_read_and_are_what_we_write(name):
+    blob = (VECTORS / f"answer-{name}.blob").read_bytes()
+    signer = identity(secure_specimens.ASKED)
+    header, payload = wire.read_answer(blob, signer.public_key, 400)
+    assert (header, payload) == secure_specimens.answers()[name]
+    assert wire.pack(header, payload, signer) == blob
+
+
+def test_what_the_files_of_secure_rounds_say_holds():
+    task = secure_specimens.manifest()
+    train = secure_specimens.train_request()
+    assert secure.verify_roster(task, train) == train.roster
+    asked = secure_specimens.requests(b"")
+    for yes in asked["prepare"][0].acceptances:
+        verify_acceptance(yes, task)
+    keys = {found.party: found.public_key for found in train.roster}
+    unmask = asked["unmask"][0]
+    assert secure.agreeing(secure.context(train), unmask.survivors, keys, unmask.agreed) == {*unmask.survivors}
 
 
 @pytest.mark.parametrize("kind", ["initial", "update", "scores", "refusal"])

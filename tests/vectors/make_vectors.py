@@ -16,11 +16,12 @@ from federation import wire
 from federation.codecs import find, lane
 from privacy.secagg import sealing, secrets, shamir
 from privacy.secagg.masking import mask
-from simulations import specimens
+from simulations import secure_specimens, specimens
 from simulations.specimens import RUNNERS, identity
 
 HERE = Path(__file__).parent
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
+SECURE_PARTY = identity(secure_specimens.ASKED)
 PAYLOAD = find("int8_block").encode(np.sin(np.arange(300, dtype=np.float32)), 5)
 
 
@@ -48,6 +49,10 @@ def write_good() -> None:
         (HERE / f"request-{request.kind}.blob").write_bytes(wire.pack(request, payload, COORDINATOR))
     for answer, payload in specimens.answers(PAYLOAD):
         (HERE / f"answer-{answer.kind}.blob").write_bytes(wire.pack(answer, payload, PARTY))
+    for name, (header, payload) in secure_specimens.requests(PAYLOAD).items():
+        (HERE / f"request-{name}.blob").write_bytes(wire.pack(header, payload, COORDINATOR))
+    for name, (header, payload) in secure_specimens.answers().items():
+        (HERE / f"answer-{name}.blob").write_bytes(wire.pack(header, payload, SECURE_PARTY))
     for name, cases in (("codecs", codec_cases()), ("codecs-bad", bad_codec_cases()), ("lanes", lane_cases())):
         (HERE / f"{name}.json").write_text(json.dumps(list(cases), indent=0, ensure_ascii=False) + "\n")
     (HERE / "secagg.json").write_text(json.dumps(secagg_case(), indent=1) + "\n")
@@ -248,39 +253,104 @@ def damages(blob: bytes, domain: str) -> dict[str, tuple[bytes, str, str]]:
 def bad_requests() -> dict[str, tuple[bytes, str, str]]:
     train, initialise = (wire.pack(*specimens.requests(PAYLOAD)[index], COORDINATOR) for index in (0, 2))
     bare = bytes_of_header(initialise)
-    return damages(train, wire.REQUEST) | {
-        "initialise-with-payload": (
-            wire.seal(with_payload(bare, b"x"), b"x", COORDINATOR, wire.REQUEST),
-            "WireError",
-            "a message of InitialiseRequest has no payload",
-        ),
-        "is-an-answer": (
-            wire.seal(bytes_of_header(wire.pack(*specimens.answers(b"")[3], PARTY)), b"", COORDINATOR, wire.REQUEST),
-            "WireError",
-            "does not match any of the expected tags",
-        ),
-    }
+    return (
+        damages(train, wire.REQUEST)
+        | bad_secure_requests()
+        | {
+            "initialise-with-payload": (
+                wire.seal(with_payload(bare, b"x"), b"x", COORDINATOR, wire.REQUEST),
+                "WireError",
+                "a message of InitialiseRequest has no payload",
+            ),
+            "is-an-answer": (
+                wire.seal(
+                    bytes_of_header(wire.pack(*specimens.answers(b"")[3], PARTY)), b"", COORDINATOR, wire.REQUEST
+                ),
+                "WireError",
+                "does not match any of the expected tags",
+            ),
+        }
+    )
 
 
 def bad_answers() -> dict[str, tuple[bytes, str, str]]:
     update, scores, refusal = (wire.pack(*specimens.answers(PAYLOAD)[index], PARTY) for index in (1, 2, 3))
-    return damages(update, wire.ANSWER) | {
-        "refusal-with-payload": (
-            wire.seal(with_payload(bytes_of_header(refusal), b"x"), b"x", PARTY, wire.ANSWER),
-            "WireError",
-            "a message of RefusalAnswer has no payload",
-        ),
-        "refusal-with-free-text": (
-            reseal(refusal, lambda header: header.replace(b"no-consent", b"she said no"), wire.ANSWER),
-            "WireError",
-            "Input should be",
-        ),
-        "scores-infinite": (
-            reseal(scores, lambda header: header.replace(b'"rows":40.25', b'"rows":1e999'), wire.ANSWER),
-            "WireError",
-            "finite number",
-        ),
+    return (
+        damages(update, wire.ANSWER)
+        | bad_secure_answers()
+        | {
+            "refusal-with-payload": (
+                wire.seal(with_payload(bytes_of_header(refusal), b"x"), b"x", PARTY, wire.ANSWER),
+                "WireError",
+                "a message of RefusalAnswer has no payload",
+            ),
+            "refusal-with-free-text": (
+                reseal(refusal, lambda header: header.replace(b"no-consent", b"she said no"), wire.ANSWER),
+                "WireError",
+                "Input should be",
+            ),
+            "scores-infinite": (
+                reseal(scores, lambda header: header.replace(b'"rows":40.25', b'"rows":1e999'), wire.ANSWER),
+                "WireError",
+                "finite number",
+            ),
+        }
+    )
+
+
+def bad_secure_requests() -> dict[str, tuple[bytes, str, str]]:
+    """Of secure rounds, and of views: under a good signature, but against their own rules."""
+    blobs = {name: wire.pack(*one, COORDINATOR) for name, one in secure_specimens.requests(PAYLOAD).items()}
+    key = secure_specimens.advertisement(secure_specimens.ASKED).mask_key.encode()
+    edits = {
+        "roster-key-too-short": ("train-masked", key, key[:-2], "should match pattern"),
+        "roster-key-in-capitals": ("train-masked", key, key.upper(), "should match pattern"),
+        "roster-without-signature": ("train-masked", b'"signature":', b'"signed":', "Field required"),
+        "roster-spelled-out-though-none": ("train-differences", b'"round":3', b'"roster":null,"round":3', "canonical"),
+        "differences-without-bases": ("train-differences", b'"carries":"differences",', b"", "model with 2 bases"),
+        "carries-something-else": ("train-differences", b'"differences"', b'"everything"', "Input should be"),
+        "nothing-with-bases": ("train-differences", b'"differences"', b'"nothing"', "nothing with 2 bases"),
+        "survivors-none": ("agree", b'["runners-1","runners-2"]', b"[]", "at least 1 item"),
+        "survivors-too-many": ("agree", b'["runners-1"', b"[" + b'"a",' * 100 + b'"runners-1"', "at most 100 items"),
+        "survivor-without-a-name": ("agree", b'["runners-1"', b'[""', "should match pattern"),
+        "attempt-below-zero": ("agree", b'"of_attempt":4', b'"of_attempt":-4', "greater than or equal to 0"),
+        "agreed-with-a-short-signature": ("unmask", b'"agreed":{"runners-1":"', b'"agreed":{"runners-1":"0', "match"),
+        "acceptance-without-key": ("prepare", b'"seal_key":"', b'"seal":"', "Field required"),
     }
+    damaged = {
+        name: (
+            reseal(blobs[of], lambda header, old=old, new=new: header.replace(old, new, 1), wire.REQUEST),
+            "WireError",
+            text,
+        )
+        for name, (of, old, new, text) in edits.items()
+    }
+    for name, of in (("prepare", "PrepareRequest"), ("agree", "AgreeRequest")):
+        header = with_payload(bytes_of_header(blobs[name]), b"x")
+        blob = wire.seal(header, b"x", COORDINATOR, wire.REQUEST)
+        damaged[f"{name}-with-payload"] = (blob, "WireError", f"a message of {of} has no payload")
+    return damaged
+
+
+def bad_secure_answers() -> dict[str, tuple[bytes, str, str]]:
+    """Of secure rounds, signed by the party whose answers the other bad ones are."""
+    blobs = {name: wire.pack(*one, PARTY) for name, one in secure_specimens.answers().items()}
+    edits = {
+        "prepared-without-key": ("prepared", b'"mask_key":', b'"key":', "Field required"),
+        "prepared-with-a-key-too-many": ("prepared", b'"mask_key":', b'"key":"","mask_key":', "Extra inputs"),
+        "agreed-with-a-short-signature": ("agreed", b'"agreement":"', b'"agreement":"0', "should match pattern"),
+        "unmasked-with-text-for-a-key": ("unmasked-last", b'"advertisement":null', b'"advertisement":"none"', "valid"),
+    }
+    damaged = {
+        name: (
+            reseal(blobs[of], lambda header, old=old, new=new: header.replace(old, new, 1), wire.ANSWER),
+            "WireError",
+            text,
+        )
+        for name, (of, old, new, text) in edits.items()
+    }
+    blob = wire.seal(with_payload(bytes_of_header(blobs["agreed"]), b"x"), b"x", PARTY, wire.ANSWER)
+    return damaged | {"agreed-with-payload": (blob, "WireError", "a message of AgreedAnswer has no payload")}
 
 
 def bytes_of_header(blob: bytes) -> bytes:
