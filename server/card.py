@@ -23,6 +23,7 @@ from server.coordinator import from_bytes, trail_of
 from server.settings import ServerSettings
 from server.status import charges
 from server.store import RoundRow, ServerStore, Task
+from server.traffic import Compared, by_round, in_words
 
 FORMAT = "paceline-card-1"
 SMALLEST = float(np.finfo(np.float64).tiny)
@@ -53,6 +54,7 @@ def card(store: ServerStore, task: Task, settings: ServerSettings) -> dict[str, 
             **_scored(store, task),
         },
         "privacy": _privacy(store, task, manifest),
+        "exchange": _exchange(store, task, manifest),
         "lineage": _lineage(store, task, rounds),
         "software": _software(),
     }
@@ -97,6 +99,7 @@ def as_markdown(described: dict[str, Any]) -> str:
             described["privacy"]["sentence"],
             *[f"\n{sentence}" for sentence in [described["privacy"].get("trust")] if sentence],
             *[f"\n{sentence}" for sentence in [described["privacy"].get("evaluation_sentence")] if sentence],
+            *_exchange_lines(described.get("exchange")),
             "",
             "## Lineage",
             "",
@@ -169,6 +172,12 @@ def _privacy(store: ServerStore, task: Task, manifest: Manifest) -> dict[str, An
     return found
 
 
+def _exchange(store: ServerStore, task: Task, manifest: Manifest) -> dict[str, Any]:
+    """How models and updates travelled, and what all messages of all rounds took beside fp32."""
+    took = sum(by_round(manifest, store.traffic(task.digest)).values(), Compared())
+    return {"terms": manifest.exchange.model_dump(mode="json"), **vars(took), "ratio": took.ratio}
+
+
 def _lineage(store: ServerStore, task: Task, rounds: list[RoundRow]) -> dict[str, Any]:
     snapshots: dict[tuple[int | None, PartyId], str] = {
         (item.attempt, item.party): item.snapshot for item in store.party_rounds(task.digest) if item.kind == "train"
@@ -196,6 +205,26 @@ def _software() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
+
+
+def _exchange_lines(exchange: dict[str, Any] | None) -> list[str]:
+    """Cards of earlier versions say nothing of it."""
+    if exchange is None:
+        return []
+    terms = exchange["terms"]
+    ways = [
+        terms[way] + (f" at {terms[f'{way}_bits']:g} bits per value" if terms.get(f"{way}_bits") else "")
+        for way in ("up", "down")
+    ]
+    masked = ", summed under masks" if terms["secure"] else ""
+    beside = f": {in_words(exchange['ratio'])}" if exchange["ratio"] else ""
+    return [
+        "",
+        "## Exchange",
+        "",
+        f"Updates travelled as {ways[0]}{masked}, models as {ways[1]}. All messages of all rounds took "
+        f"{exchange['up']:,} bytes up and {exchange['down']:,} down{beside}.",
+    ]
 
 
 def _score_lines(scores: dict[str, Any]) -> list[str]:

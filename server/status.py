@@ -11,7 +11,7 @@ from federation.manifest import Manifest
 from federation.signing import Identity
 from federation.terms import PersonTerms
 from server import settings as server_settings
-from server import supervisor, tasks
+from server import supervisor, tasks, traffic
 from server.settings import ServerFolder
 from server.store import PartyRound, ServerStore, Task, without_password
 
@@ -89,10 +89,14 @@ def task_contract(store: ServerStore, task: Task) -> dict[str, Any]:
 
 
 def task_status(store: ServerStore, name: str) -> dict[str, Any]:
-    """How far a task is: rounds, what each party did, scores, bytes, ε spent so far."""
+    """How far a task is: rounds, what each party did, scores, bytes, ε spent so far.
+
+    The bytes are of rounds (`server.traffic`), those of scores stand beside them; of a party they are of everything.
+    """
     task = store.task(name)
     manifest = task.manifest()
     rounds, acted = store.rounds(task.digest), store.party_rounds(task.digest)
+    took = traffic.by_round(manifest, store.traffic(task.digest))
     ready, _ = tasks.acceptances(store, manifest)
     charged, limit = charges(store, task)
     return {
@@ -106,13 +110,13 @@ def task_status(store: ServerStore, name: str) -> dict[str, Any]:
         "max_attempts": limit,
         "min_parties": manifest.exchange.min_parties,
         "ready_parties": len(ready),
-        "bytes_up": sum(item.bytes_up for item in acted),
-        "bytes_down": sum(item.bytes_down for item in acted),
+        **_bytes(sum(took.values(), traffic.Compared())),
+        "score_bytes": sum(item.bytes_up + item.bytes_down for item in acted if item.kind == "evaluate"),
         "seconds_per_round": sum(row.seconds for row in rounds) / max(1, len(rounds) - 1),
         **_privacy(manifest, charged),
         "score": _score(store, task, manifest),
         "parties": _acted(manifest, store.accepted(task.digest), acted),
-        "history": _history(store, task, manifest, acted),
+        "history": _history(store, task, manifest, took),
     }
 
 
@@ -159,7 +163,20 @@ def _score(store: ServerStore, task: Task, manifest: Manifest) -> dict[str, Any]
     }
 
 
-def _history(store: ServerStore, task: Task, manifest: Manifest, acted: list[PartyRound]) -> list[dict[str, Any]]:
+def _bytes(took: traffic.Compared) -> dict[str, Any]:
+    """What rounds took, both ways; `ratio` is how many times fewer bytes that is than fp32."""
+    return {
+        "bytes_up": took.up,
+        "bytes_down": took.down,
+        "fp32_up": took.fp32_up,
+        "fp32_down": took.fp32_down,
+        "ratio": took.ratio,
+    }
+
+
+def _history(
+    store: ServerStore, task: Task, manifest: Manifest, took: dict[int, traffic.Compared]
+) -> list[dict[str, Any]]:
     """One line per committed round, with the headline score of its model and all bytes that it took."""
     headline, scores = workloads.find(manifest.workload.name).headline, store.evaluations(task.digest)
     return [
@@ -168,8 +185,7 @@ def _history(store: ServerStore, task: Task, manifest: Manifest, acted: list[Par
             "attempt": row.attempt,
             "committed_at": row.committed_at.isoformat(timespec="milliseconds"),
             "seconds": row.seconds,
-            "bytes_up": sum(item.bytes_up for item in acted if item.round == row.round),
-            "bytes_down": sum(item.bytes_down for item in acted if item.round == row.round),
+            **_bytes(took.get(row.round, traffic.Compared())),
             "parties": list(row.parties),
             "shrink": row.shrink,
             "scores": {item.party: item.summary.get(headline) for item in scores if item.round == row.round},

@@ -1,5 +1,6 @@
 """Runs a scenario once: the rounds of `server.rounds`, answered by the gates of `clients.rounds`."""
 
+import gc
 import resource
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from federation.workload import flatten
 from privacy import accounting
 from server.coordinator import Model, Run, run_of, vector_digest
 from server.rounds import first_or_latest, run_round
+from server.traffic import by_round
 from simulations import sources
 from simulations.dealing import Dealt, deal
 from simulations.foresight import require_memory
@@ -105,6 +107,7 @@ def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
     link = Weather(inner, stage.federation.nodes, scenario, stage.seed, run)
     model = first_or_latest(coordinator, link, run)
     rounds: list[RoundOutcome] = []
+    gc.freeze()  # what is there by now stays: looking through it costs as long as a round, once in ten of them
     while model.round < scenario.rounds:
         before, began = (link.turn, link.nodes_s), time.perf_counter()
         model = run_round(coordinator, link, run, model)
@@ -112,12 +115,15 @@ def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
         scores = _scores(stage, run, model) if _due(scenario, model.round) else {}
         now = time.perf_counter()
         row = coordinator.store.last_round(run.digest)
+        took = by_round(run.manifest, coordinator.store.traffic(run.digest, row.round))[row.round]
         rounds.append(
             RoundOutcome(
                 round=row.round,
                 seconds=now - began,
-                bytes_up=row.bytes_up,
-                bytes_down=row.bytes_down,
+                bytes_up=took.up,
+                bytes_down=took.down,
+                fp32_up=took.fp32_up,
+                fp32_down=took.fp32_down,
                 epsilon=_epsilon(run.manifest, link.charged),
                 answered=len(row.parties),
                 attempts=link.turn - before[0],
@@ -126,6 +132,7 @@ def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
             )
         )
         watch(rounds[-1])
+    gc.unfreeze()
     return _whole(stage, run, model, tuple(rounds))
 
 

@@ -11,7 +11,8 @@ class RoundOutcome:
 
     `epsilon`: spent so far per person, 0 without differential privacy. `answered`: parties in the sum. `attempts`: how
     many it took. `scores`: the workload's summary on held-out people, empty where the round was not evaluated.
-    `timing`: seconds by part (``nodes``, ``coordinator``, ``evaluate``).
+    `timing`: seconds by part (``nodes``, ``coordinator``, ``evaluate``). The bytes are of all messages of the round;
+    `fp32_up` and `fp32_down` are what its models and updates take in fp32 (`server.traffic`), 0: not counted.
     """
 
     round: int
@@ -23,6 +24,8 @@ class RoundOutcome:
     attempts: int
     scores: Mapping[str, float]
     timing: Mapping[str, float]
+    fp32_up: int = 0
+    fp32_down: int = 0
 
 
 @dataclass(frozen=True)

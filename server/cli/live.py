@@ -22,10 +22,10 @@ def draw(found: dict[str, Any]) -> Group:
     rounds = (
         f"round {found['round'] or 0} of {found['rounds']}, {found['attempts']} of {found['max_attempts']} attempts"
     )
-    traffic = f"{_size(found['bytes_up'])} up, {_size(found['bytes_down'])} down"
     lines = [
         f"[bold]{escape(found['name'])}[/bold]  {found['state']}  {escape(found['message'])}",
-        f"{rounds}; {traffic}; {found['seconds_per_round']:.2f} s per round",
+        f"{rounds}; {found['seconds_per_round']:.2f} s per round",
+        _traffic(found),
         _privacy(found),
         _score(found["score"]),
     ]
@@ -43,6 +43,15 @@ def follow(store: "ServerStore", name: str, shown: bool) -> dict[str, Any]:
             found = task_status(store, name)
             live.update(draw(found), refresh=True)
     return found
+
+
+def _traffic(found: dict[str, Any]) -> str:
+    """What was sent, both ways, with headers, keys and shares, beside fp32."""
+    from server.traffic import in_words
+
+    sent = f"rounds: {_size(found['bytes_up'])} up, {_size(found['bytes_down'])} down"
+    beside = [in_words(found["ratio"]), f"scores: {_size(found['score_bytes'])}" if found["score_bytes"] else ""]
+    return "; ".join([sent, *filter(None, beside)])
 
 
 def _privacy(found: dict[str, Any]) -> str:

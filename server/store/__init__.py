@@ -15,6 +15,7 @@ from server.store.records import (
     StoredModel,
     Task,
     TaskState,
+    Traffic,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "StoredModel",
     "Task",
     "TaskState",
+    "Traffic",
     "memory_store",
     "open_store",
     "open_url",

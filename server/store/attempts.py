@@ -4,19 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, case, func, insert, select, update
 from sqlmodel import col
 
 from federation.errors import StoreError
 from federation.ids import PartyId, TaskDigest
 from server.store.database import Transaction
 from server.store.parties import Parties
-from server.store.records import Attempt, PartyRound
+from server.store.records import Attempt, PartyRound, Traffic
 from server.store.tables import AttemptTable, PartyRoundTable, TaskTable
 
 OPEN, FAILED, COMMITTED = "open", "failed", "committed"
 ANSWERED, REFUSED = "answered", "refused"
 ABOUT_MODELS = ("train", "evaluate")
+EXCHANGE = ("train", "prepare", "agree", "unmask")
+"""The kinds of questions that make a round; scores are no part of it."""
 
 # Built once, and columns instead of objects: every round needs them.
 _ATTEMPT, _DONE = AttemptTable.__table__, PartyRoundTable.__table__  # type: ignore[attr-defined]
@@ -30,6 +32,16 @@ STATE = select(_ATTEMPT.c.state, _ATTEMPT.c.round).where(*_ONE).with_for_update(
 END = update(_ATTEMPT).where(*_ONE)
 BEGUN = select(_ATTEMPT.c.round).where(*_KIND)
 DID = insert(_DONE)
+_UPDATES = case((_DONE.c.kind == "train", 1), else_=0)
+_CAME = case(((_DONE.c.kind == "train") & (_DONE.c.outcome == ANSWERED), 1), else_=0)
+TRAFFIC = (
+    select(
+        _DONE.c.round,
+        *(func.coalesce(func.sum(part), 0) for part in (_DONE.c.bytes_up, _DONE.c.bytes_down, _UPDATES, _CAME)),
+    )
+    .where(_DONE.c.task == bindparam("of_task"), _DONE.c.round >= bindparam("since"), _DONE.c.kind.in_(EXCHANGE))
+    .group_by(_DONE.c.round)
+)
 
 
 class Attempts(Parties):
@@ -101,6 +113,11 @@ class Attempts(Parties):
         with self.reading() as session:
             return [_party_round(row) for row in session.core.execute(query)]
 
+    def traffic(self, task: TaskDigest, since_round: int = 0) -> dict[int, Traffic]:
+        """What each round took so far, from `since_round` on; one of which nobody was asked anything is left out."""
+        with self.reading() as session:
+            return traffic(session, task, since_round)
+
     def last_heard(self, task: TaskDigest, since_round: int) -> dict[PartyId, PartyRound]:
         """Each party's latest answer or refusal about a model, among those of round `since_round` and later."""
         about = (_DONE.c.task == task, _DONE.c.round >= since_round)
@@ -142,6 +159,12 @@ def lock(session: Transaction, task: TaskDigest) -> None:
     """Let nobody else begin or end anything about a task until the transaction ends; `StoreError` if there is none."""
     if session.core.execute(LOCK, {"of_task": task}).first() is None:
         raise StoreError(f"there is no task with digest {task[:16]}… here.")
+
+
+def traffic(session: Transaction, task: TaskDigest, since_round: int) -> dict[int, Traffic]:
+    """See `Attempts.traffic`."""
+    found = session.core.execute(TRAFFIC, {"of_task": task, "since": since_round})
+    return {round: Traffic(*(int(count) for count in counts)) for round, *counts in found}
 
 
 def _next(session: Transaction, task: TaskDigest, kind: str) -> int:

@@ -110,6 +110,18 @@ class PartyRound:
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """What a round's questions and answers took, headers included: those of every attempt at it, and all kinds of them
+    but scores. `asked` and `answered` count the questions for updates and the updates that came.
+    """
+
+    up: int = 0
+    down: int = 0
+    asked: int = 0
+    answered: int = 0
+
+
+@dataclass(frozen=True)
 class RoundRecord:
     """All that one committed round changes.
 
@@ -140,7 +152,7 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class RoundRow:
-    """A committed round as it reads from the store; round 0 are the first weights."""
+    """A committed round as it reads from the store; round 0 are the first weights. Its bytes: see `Traffic`."""
 
     round: int
     attempt: int | None

@@ -9,9 +9,9 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from federation.errors import StoreError
 from federation.ids import TaskDigest
-from server.store.attempts import ANSWERED, COMMITTED, Attempts, lock
+from server.store.attempts import ANSWERED, COMMITTED, Attempts, lock, traffic
 from server.store.database import Transaction
-from server.store.records import RoundRecord, RoundRow, StoredModel
+from server.store.records import RoundRecord, RoundRow, StoredModel, Traffic
 from server.store.tables import MemoryTable, ModelTable, RoundTable
 
 # Built once, and columns instead of objects: every round needs them.
@@ -62,9 +62,10 @@ class Rounds(Attempts):
                 raise StoreError(
                     f"attempt {record.attempt} was begun for round {begun_for}, not {record.round}; nothing changed."
                 )
-            row = _row(record, _add_model(session, record.model), self.clock())
-            _add(session, record.task, row, _keep_memory(session, record))
             self._add_parties(session, key, record.round, record.parties)
+            took = traffic(session, record.task, record.round).get(record.round, Traffic())
+            row = _row(record, _add_model(session, record.model), took, self.clock())
+            _add(session, record.task, row, _keep_memory(session, record))
             self.save_heads(session, record.heads)
             self.append(session, "round", _words(record, row))
             return row.model
@@ -140,7 +141,7 @@ def _memory(session: Transaction, row: Row[Any]) -> bytes:
     return bytes(kept)
 
 
-def _row(record: RoundRecord, model: str, at: datetime) -> RoundRow:
+def _row(record: RoundRecord, model: str, took: Traffic, at: datetime) -> RoundRow:
     return RoundRow(
         round=record.round,
         attempt=record.attempt,
@@ -148,8 +149,8 @@ def _row(record: RoundRecord, model: str, at: datetime) -> RoundRow:
         parties=tuple(sorted(party.party for party in record.parties if party.outcome == ANSWERED)),
         shrink=record.shrink,
         seconds=record.seconds,
-        bytes_up=sum(party.bytes_up for party in record.parties),
-        bytes_down=sum(party.bytes_down for party in record.parties),
+        bytes_up=took.up,
+        bytes_down=took.down,
         committed_at=at,
     )
 

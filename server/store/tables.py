@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, Text, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, Text, TypeDecorator
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 BIG_NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -157,7 +157,7 @@ class PartyRoundTable(SQLModel, table=True):
 
     __tablename__ = "party_round"
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG_NUMBER)
-    task: str = Field(max_length=64, foreign_key="task.digest", index=True)
+    task: str = Field(max_length=64, foreign_key="task.digest")
     kind: str = Field(max_length=20)
     attempt: int
     party: str = Field(max_length=40)
@@ -169,6 +169,7 @@ class PartyRoundTable(SQLModel, table=True):
     seconds: float
     snapshot: str = Field(max_length=64)
     at: datetime = moment()
+    __table_args__ = (Index("ix_party_round_task_round", "task", "round"),)
 
 
 class EvaluationTable(SQLModel, table=True):

@@ -96,6 +96,8 @@ def _task(found: Found, name: str) -> Json:
         "attempts": status["attempts"],
         "bytes_up": status["bytes_up"],
         "bytes_down": status["bytes_down"],
+        "ratio": status["ratio"],
+        "score_bytes": status["score_bytes"],
         "final_score": headline(status),
         "privacy": card["privacy"]["sentence"],
         "digest": status["digest"],

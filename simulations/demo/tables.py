@@ -61,6 +61,7 @@ def _tasks(tasks: Sequence[Json]) -> Any:
             "headline": words(task["headline"]),
             "promised": task["epsilon"],
             "bytes": size(task["bytes_up"] + task["bytes_down"]),
+            "times": None if task["ratio"] is None else float(f"{task['ratio']:.2g}"),
             "verified": task["release_verified"],
             "digest": task["digest"][:SHORT] + "…",
         }
@@ -74,7 +75,8 @@ def _tasks(tasks: Sequence[Json]) -> Any:
         "promised": "#ε promised",
         "epsilon_spent": "#ε spent",
         "delta": "#δ",
-        "bytes": "#bytes",
+        "bytes": "#bytes of rounds",
+        "times": "#times fewer than fp32",
         "verified": "release verified",
         "digest": "contract",
     }
@@ -84,7 +86,8 @@ def _tasks(tasks: Sequence[Json]) -> Any:
         columns,
         rows,
         "ε spent is that of the attempts that were made; the contract promises for one attempt more. Scores are of the "
-        "trainer's held-out people, whose consent covers publishing them.",
+        "trainer's held-out people, whose consent covers publishing them. Bytes are of all messages of the rounds, "
+        "both ways, with headers, keys and shares; in fp32 each value of a model or an update is 4 bytes, and no more.",
     )
 
 
@@ -282,7 +285,13 @@ def _exchange(found: "Found") -> Any:
         "down": "#received",
         "last": "last outcome",
     }
-    return table("Bytes per party", COORDINATOR, columns, rows, "Whole messages: headers and signatures included.")
+    return table(
+        "Bytes per party",
+        COORDINATOR,
+        columns,
+        rows,
+        "Whole messages: headers and signatures included; also those about scores.",
+    )
 
 
 def _stages(seconds: Mapping[str, float]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from server.traffic import ratio
 from simulations.outcome import Outcome
 from simulations.sweep.plan import described
 
@@ -132,6 +133,15 @@ def total(outcome: Outcome, name: str) -> float:
     return float(sum(getattr(done, name) for done in outcome.rounds))
 
 
+def times_fewer(point: Point) -> float | None:
+    """How many times fewer bytes than fp32 the rounds took, both ways; None where that was not counted."""
+    sent, fp32 = (
+        sum(total(outcome, f"{prefix}_{way}") for outcome in point.outcomes for way in ("up", "down"))
+        for prefix in ("bytes", "fp32")
+    )
+    return ratio(sent, fp32)
+
+
 def epsilon(point: Point) -> float | None:
     """The most that a person has spent in any run; None without differential privacy."""
     spent = max((done.epsilon for outcome in point.outcomes for done in outcome.rounds), default=0.0)
@@ -177,6 +187,7 @@ def summary(point: Point) -> dict[str, Any]:
         "epsilon": epsilon(point),
         "bytes_up": sum(total(outcome, "bytes_up") for outcome in point.outcomes) / rounds,
         "bytes_down": sum(total(outcome, "bytes_down") for outcome in point.outcomes) / rounds,
+        "fp32_ratio": times_fewer(point),
         "seconds": seconds and seconds.mean,
         "seconds_per_round": sum(timing(point).values()) or None,
         "peak_rss_mb": max(outcome.peak_rss_mb for outcome in point.outcomes),

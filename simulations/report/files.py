@@ -56,6 +56,8 @@ def _rows(outcome: Outcome) -> list[dict[str, Any]]:
             "seconds": done.seconds,
             "bytes_up": done.bytes_up,
             "bytes_down": done.bytes_down,
+            "fp32_up": done.fp32_up,
+            "fp32_down": done.fp32_down,
             "epsilon": done.epsilon,
             "answered": done.answered,
             "attempts": done.attempts,

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from server.traffic import in_words
 from simulations.pages import page
 from simulations.pages.page import Facts, size, table
 from simulations.report import figures, grid, plots
@@ -81,10 +82,14 @@ def _cards(points: Sequence[Point]) -> list[dict[str, str]]:
         (page.words(best.headline), cell(found["mean"]), f"{over}; best at {best.label}" if best.values else over),
         ("worst tenth", cell(found["worst_tenth"]), f"of {found['held_out_people']:,} held-out people"),
         ("privacy of a person", *private),
-        ("on the wire", traffic, "all messages of a run, both ways"),
+        ("on the wire", traffic, _note_on_bytes(found["fp32_ratio"])),
         ("time", f"{found['seconds']:.3g} s", f"a run; peak memory {found['peak_rss_mb']:,.0f} MB"),
     )
     return [{"name": name, "value": value, "note": note} for name, value, note in cards]
+
+
+def _note_on_bytes(times: float | None) -> str:
+    return "; ".join(filter(None, ("all messages of a run, both ways", in_words(times))))
 
 
 def _points(points: Sequence[Point]) -> Any:
@@ -96,6 +101,7 @@ def _points(points: Sequence[Point]) -> Any:
         "worst_tenth": "#worst tenth",
         "epsilon": "#ε",
         "traffic": "#bytes",
+        "fp32_ratio": "#times fewer than fp32",
         "per_round": "#s per round",
         "seconds": "#s per run",
     }

@@ -7,7 +7,7 @@ from simulations.pages.page import size
 from simulations.report import figures
 from simulations.report.figures import Point
 
-COLUMNS = ("point", "score", "worst_tenth", "ε", "bytes", "seconds_per_round")
+COLUMNS = ("point", "score", "worst_tenth", "ε", "bytes", "fp32_ratio", "seconds_per_round")
 
 
 def points(found: Sequence[Point]) -> list[dict[str, Any]]:
@@ -25,5 +25,6 @@ def point(one: Point) -> dict[str, Any]:
         "worst_tenth": summary["worst_tenth"],
         "ε": summary["epsilon"],
         "bytes": size(summary["bytes_up"] + summary["bytes_down"]),
+        "fp32_ratio": summary["fp32_ratio"],
         "seconds_per_round": summary["seconds_per_round"],
     }

@@ -64,6 +64,7 @@ def figures(done: RoundOutcome) -> dict[str, float]:
         "seconds/round": done.seconds,
         "bytes/up": float(done.bytes_up),
         "bytes/down": float(done.bytes_down),
+        "bytes/fp32": float(done.fp32_up + done.fp32_down),
         "privacy/epsilon": done.epsilon,
         "parties/answered": float(done.answered),
         "parties/attempts": float(done.attempts),

@@ -234,7 +234,14 @@ def test_a_task_is_watched_to_its_end_and_released(ready: Any, run: Any, flower:
     assert (found["state"], found["round"], found["bytes_up"]) == ("completed", 1, 2000)
     assert 0 < found["epsilon"] < found["epsilon_limit"]
     text = run("task", "status", "pace")
-    for word in ("round 1 of 3", "paused", "2.0 kB", "per person at δ = 1e-05", "RDP"):
+    for word in (
+        "round 1 of 3",
+        "paused",
+        "rounds: 2.0 kB up, 0 B down; ",
+        "than fp32",
+        "per person at δ = 1e-05",
+        "RDP",
+    ):
         assert word in text, word
     assert [item["task"] for item in run("release", "list", "--json")] == ["pace"]
     assert "# Running pace" in run("release", "show", "pace")

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+from federation import workloads
 from federation.errors import ManifestError, UsageError
 from federation.signing import Identity
 from server import release, sealed
@@ -28,8 +29,8 @@ def released(joined: Any) -> Any:
     office.store.commit_initial(task.digest, save({"layer": torch.zeros(2, 3), "bias": torch.zeros(3)}))
     attempt = office.store.begin_attempt(task.digest, "train", 1, "f" * 64, b"")
     parties = (
-        PartyRound("city-runners", "answered", snapshot="d" * 64),
-        PartyRound("hill-runners", "refused", "budget-exhausted"),
+        PartyRound("city-runners", "answered", snapshot="d" * 64, bytes_up=300, bytes_down=500),
+        PartyRound("hill-runners", "refused", "budget-exhausted", bytes_up=200, bytes_down=500),
     )
     office.store.commit_round(RoundRecord(task.digest, 1, attempt, WEIGHTS, parties, 0.6, 1.0))
     office.store.record_evaluation(
@@ -67,6 +68,18 @@ def test_the_card_tells_scores_privacy_and_lineage(released: Any) -> None:
     assert card["licence"]
     assert [item["party"] for item in card["recipients"]] == ["city-runners", "hill-runners", "coaches", "algo-works"]
     assert "budget-exhausted" not in json.dumps(card)
+
+
+def test_the_card_tells_what_travelled_beside_fp32(released: Any) -> None:
+    manifest = released.store.task("pace").manifest()
+    values = sum(tensor.numel() for tensor in workloads.find("running_pace").initial(0).values())
+    exchange = release.show(released.store, released.folder, "pace")["exchange"]
+    assert exchange["terms"] == manifest.exchange.model_dump(mode="json")
+    assert (exchange["up"], exchange["down"]) == (500, 1000)
+    assert (exchange["fp32_up"], exchange["fp32_down"]) == (4 * values, 2 * 4 * values)
+    assert exchange["ratio"] == pytest.approx(3 * 4 * values / 1500)
+    text = (released.folder.releases / "pace" / "card.md").read_text("utf-8")
+    assert "Updates travelled as raw32, models as raw32. All messages of all rounds took 500 bytes up and 1,000" in text
 
 
 def test_the_same_rounds_give_the_same_bytes(released: Any, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from server.store import (
     RoundRecord,
     ServerStore,
     TaskState,
+    Traffic,
     memory_store,
     open_url,
     tables,
@@ -129,6 +130,21 @@ def test_a_committed_round_holds_everything_at_once(store: ServerStore, task: Ta
     assert store.open_attempt(task, "train") is None
     assert [(item.party, item.code, item.round) for item in store.refusals(task)] == [(HILL, "paused", 1)]
     assert store.audit_entries()[-1].kind == "round"
+
+
+def test_a_rounds_bytes_are_those_of_all_its_questions_but_scores(store: ServerStore, task: TaskDigest) -> None:
+    store.commit_initial(task, b"first")
+    asked = (PartyRound(CITY, "answered", bytes_up=11, bytes_down=100),)
+    for kind in ("prepare", "agree", "unmask", "evaluate"):
+        store.close_attempt(task, kind, begin(store, task, 1, kind), asked)
+    failed = (PartyRound(CITY, "late", bytes_down=50), PartyRound(HILL, "answered", bytes_up=9, bytes_down=50))
+    store.fail_attempt(task, "train", begin(store, task, 1), {CITY: "late"}, failed)
+    store.commit_round(record(task, 1, begin(store, task, 1)))
+    store.close_attempt(task, "prepare", begin(store, task, 2, "prepare"), asked)
+    assert (store.last_round(task).bytes_up, store.last_round(task).bytes_down) == (3 * 11 + 9 + 5, 300 + 100 + 14)
+    first, second = Traffic(up=47, down=414, asked=4, answered=2), Traffic(up=11, down=100)
+    assert store.traffic(task) == {1: first, 2: second}
+    assert store.traffic(task, since_round=2) == {2: second}
 
 
 def remembering(task: TaskDigest, round: int, attempt: int) -> RoundRecord:

@@ -41,6 +41,8 @@ def outcome() -> Callable[..., Outcome]:
                 attempts=1,
                 scores={"accuracy": final * number / 3} if number != 2 else {},
                 timing={"nodes": 0.6, "coordinator": 0.1},
+                fp32_up=20_000,
+                fp32_down=40_000,
             )
             for number in (1, 2, 3)
         )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from federation.errors import RoundFailed, UsageError
+from federation.workloads import find
 from simulations import engine
 from simulations.outcome import Outcome, RoundOutcome
 from simulations.scenario import read_words
@@ -46,6 +47,8 @@ def test_every_round_is_seen_as_it_is_committed_with_what_it_cost() -> None:
     assert [one.answered for one in seen] == [4, 4, 4]
     assert 0 < seen[0].epsilon < seen[1].epsilon < seen[2].epsilon <= 8.0
     assert all(one.bytes_up > 0 and one.bytes_down > 0 and "mae_s_per_km" in one.scores for one in seen)
+    values = sum(tensor.numel() for tensor in find("running_pace").initial(0).values())
+    assert {(one.fp32_up, one.fp32_down) for one in seen} == {(4 * 4 * values, 4 * 4 * values)}
 
 
 def test_a_run_says_how_every_party_and_every_judging_person_fares() -> None:

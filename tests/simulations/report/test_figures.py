@@ -64,6 +64,7 @@ def test_summary_adds_up(points):
     found = figures.summary(points[1])
     assert (found["mean"], found["low"], found["high"], found["std"]) == (pytest.approx(0.9), 0.9, 0.9, 0.0)
     assert (found["bytes_up"], found["bytes_down"], found["epsilon"]) == (6000, 12000, 1.5)
+    assert found["fp32_ratio"] == pytest.approx(10)
     assert found["held_out_people"] == 40
     assert found["seconds_per_round"] == pytest.approx(1.0)
 
