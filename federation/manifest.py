@@ -13,8 +13,9 @@ import rfc8785
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from federation import quorum
+from federation.codecs import lane
 from federation.consent import Purpose
-from federation.errors import ManifestError
+from federation.errors import ManifestError, WireError
 from federation.ids import Fingerprint, PartyId, TaskDigest
 from federation.roles import Role, Step, may
 from federation.terms import (
@@ -128,10 +129,8 @@ class Manifest(Part):
 
     @model_validator(mode="after")
     def _secure_sum_hides(self) -> Self:
-        parties, shared = (
-            len(self.contributors()),
-            isinstance(self.privacy, PersonTerms) and self.privacy.noise == "shared",
-        )
+        parties = len(self.contributors())
+        shared = isinstance(self.privacy, PersonTerms) and self.privacy.noise == "shared"
         if not self.exchange.secure:
             if shared:
                 raise ValueError('noise = "shared" protects a sum only. Write secure = true, up = "lane" and up_bits')
@@ -141,6 +140,10 @@ class Manifest(Part):
                 f"{parties} parties contribute; secure aggregation takes {quorum.FEWEST} to {quorum.MOST}. "
                 "Invite more parties, or write secure = false"
             )
+        try:
+            lane.step(1, 1.0, parties, int(self.exchange.up_bits))
+        except WireError as error:
+            raise ValueError(f"up_bits = {self.exchange.up_bits:g}: {error}") from error
         if self.training.phases:
             raise ValueError("secure aggregation sums rounds of one phase; write secure = false, or name no phases")
         if shared == bool(self.exchange.clip):

@@ -3,7 +3,8 @@
 import gc
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,33 +108,42 @@ def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
     link = Weather(inner, stage.federation.nodes, scenario, stage.seed, run)
     model = first_or_latest(coordinator, link, run)
     rounds: list[RoundOutcome] = []
-    gc.freeze()  # what is there by now stays: looking through it costs as long as a round, once in ten of them
-    while model.round < scenario.rounds:
-        before, began = (link.turn, link.nodes_s), time.perf_counter()
-        model = run_round(coordinator, link, run, model)
-        ended, nodes_s = time.perf_counter(), link.nodes_s - before[1]
-        scores = _scores(stage, run, model) if _due(scenario, model.round) else {}
-        now = time.perf_counter()
-        row = coordinator.store.last_round(run.digest)
-        took = by_round(run.manifest, coordinator.store.traffic(run.digest, row.round))[row.round]
-        rounds.append(
-            RoundOutcome(
-                round=row.round,
-                seconds=now - began,
-                bytes_up=took.up,
-                bytes_down=took.down,
-                fp32_up=took.fp32_up,
-                fp32_down=took.fp32_down,
-                epsilon=_epsilon(run.manifest, link.charged),
-                answered=len(row.parties),
-                attempts=link.turn - before[0],
-                scores=scores,
-                timing={"nodes": nodes_s, "coordinator": ended - began - nodes_s, "evaluate": now - ended},
+    with _settled():
+        while model.round < scenario.rounds:
+            before, began = (link.turn, link.nodes_s), time.perf_counter()
+            model = run_round(coordinator, link, run, model)
+            ended, nodes_s = time.perf_counter(), link.nodes_s - before[1]
+            scores = _scores(stage, run, model) if _due(scenario, model.round) else {}
+            now = time.perf_counter()
+            row = coordinator.store.last_round(run.digest)
+            took = by_round(run.manifest, coordinator.store.traffic(run.digest, row.round))[row.round]
+            rounds.append(
+                RoundOutcome(
+                    round=row.round,
+                    seconds=now - began,
+                    bytes_up=took.up,
+                    bytes_down=took.down,
+                    fp32_up=took.fp32_up,
+                    fp32_down=took.fp32_down,
+                    epsilon=_epsilon(run.manifest, link.charged),
+                    answered=len(row.parties),
+                    attempts=link.turn - before[0],
+                    scores=scores,
+                    timing={"nodes": nodes_s, "coordinator": ended - began - nodes_s, "evaluate": now - ended},
+                )
             )
-        )
-        watch(rounds[-1])
-    gc.unfreeze()
+            watch(rounds[-1])
     return _whole(stage, run, model, tuple(rounds))
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """What is there by now stays: searching it for garbage would take as long as a round, once in ten rounds."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _due(scenario: Scenario, round_number: int) -> bool:

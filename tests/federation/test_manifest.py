@@ -295,6 +295,8 @@ def test_the_epsilon_of_shared_noise_is_its_own_and_not_the_gaussian():
         ("privacy", {"colluding": -1}, "greater than or equal to 0"),
         ("privacy", {"colluding": 4}, "could have two lists of survivors borne out; write 3 or less"),
         ("exchange", {"up_bits": 9}, "cannot hold the noise of 6 parties"),
+        ("training", {"phases": ["classify"]}, "sums rounds of one phase"),
+        ("exchange", {"up_bits": 4}, "up_bits = 4"),
         ("exchange", {"up": "raw32", "up_bits": 0, "secure": False}, "protects a sum only. Write secure = true"),
         ("exchange", {"clip": 1.0}, "leave it out"),
     ],
@@ -304,6 +306,12 @@ def test_shared_noise_that_would_not_protect_is_no_task(part, change, text):
     body[part] |= change
     with pytest.raises(ManifestError, match=text):
         parse(json.dumps(body))
+
+
+def test_a_sum_of_two_or_of_a_crowd_is_not_masked():
+    for parties, text in ((2, "2 parties contribute; secure aggregation takes 3 to 100"), (101, "101 parties")):
+        with pytest.raises(ValueError, match=text):
+            shared_manifest(parties, 0, 2)
 
 
 def test_expiry_is_exclusive():
