@@ -9,7 +9,8 @@ from random import Random
 from time import perf_counter
 
 from privacy.errors import PacelineError
-from simulations.fuzz.targets import Target, targets
+from simulations.fuzz.target import Target
+from simulations.fuzz.targets import targets
 
 SLOWEST_S = 5.0
 MOST_MEMORY_BYTES = 256 * 2**20

@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,8 +18,10 @@ from federation.messages import Answer, Request
 from federation.roles import Role
 from federation.terms import ExchangeTerms
 from server import sealed as release_files
-from simulations import specimens
+from simulations import secure_specimens, specimens
 from simulations.fuzz.mutations import mutate_bytes, mutate_json
+from simulations.fuzz.secure_targets import secure_targets
+from simulations.fuzz.target import Target
 from simulations.specimens import NOW, RUNNERS, identity
 
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
@@ -33,36 +33,19 @@ _VIEWS = ExchangeTerms(min_parties=1, down="ecq", down_bits=2.0)
 _FIRST_VIEW = shared_view.View(np.zeros(CODEC_SIZES[1], np.float32))
 
 
-@dataclass(frozen=True)
-class Target:
-    """One decoder with valid seeds.
-
-    `mutate(seed, draw)` gives damaged bytes, signed again where the target lies behind the signature.
-    `decode` gives canonical bytes of what it read, or raises. Where `sealed`, whatever
-    is read must be what an honest sender signed: anything else is a forgery, even without an exception.
-    """
-
-    name: str
-    seeds: tuple[bytes, ...]
-    mutate: Callable[[bytes, Random], bytes]
-    decode: Callable[[bytes], bytes]
-    sealed: bool
-
-    def honest(self) -> frozenset[bytes]:
-        """What the seeds say; all of them must be readable."""
-        return frozenset(self.decode(seed) for seed in self.seeds)
-
-
 def targets() -> tuple[Target, ...]:
     """All targets, in a fixed order."""
     vectors = (*_codecs(), *_lanes(), _differences())
-    return (*_messages(), *_documents(), *vectors, _token(), _token_body(), _join(), _proof(), _release())
+    others = (_token(), _token_body(), _join(), _proof(), _release())
+    return (*_messages(), *_documents(), *vectors, *others, *secure_targets())
 
 
 def _messages() -> tuple[Target, ...]:
     payload = np.ones(64, np.float32).tobytes()
-    questions = tuple(wire.pack(header, data, COORDINATOR) for header, data in specimens.requests(payload))
-    answers = tuple(wire.pack(header, data, PARTY) for header, data in specimens.answers(payload))
+    asked = (*specimens.requests(payload), *secure_specimens.requests(payload).values())
+    questions = tuple(wire.pack(header, data, COORDINATOR) for header, data in asked)
+    given = (*specimens.answers(payload), *secure_specimens.answers().values())
+    answers = tuple(wire.pack(header, data, PARTY) for header, data in given)
     return tuple(
         Target(name, seeds, mutate, decode, sealed)
         for kind, seeds, decode, signer, domain in (
