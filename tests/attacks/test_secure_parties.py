@@ -273,7 +273,7 @@ def test_more_wrong_shares_than_can_be_spared_fail_the_attempt_and_the_next_one_
     ("size", "says"),
     [
         (1, "motion-lab prepared 327 bytes of shares; expected 328 of its own"),
-        (-82, "motion-lab prepared 410 bytes of shares; expected 328 of its own"),
+        (-82, "a payload of 542 bytes; the task allows at most 460"),
         (329, "131 bytes of shares; expected at least 132"),
         (10**3, "0 bytes of shares; expected at least 132"),
     ],
