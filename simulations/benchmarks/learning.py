@@ -1,31 +1,38 @@
 """How well the demo's four tasks learn: federated against central, private against not, on people never seen.
 
-Run: ``python -m simulations.benchmarks.learning`` (a few minutes on one thread). It reads the demo's own task
-files, deals people to four parties, trains with the functions that nodes use, and writes
-``docs/benchmarks/learning.json`` and ``.md``.
+Run: ``python -m simulations.benchmarks.learning`` (some minutes on one thread; ``… docs/benchmarks watch-private``
+measures that part again). It reads the demo's own task files, deals people to four parties, trains with the functions
+that nodes use, and writes ``docs/benchmarks/learning.json`` and ``.md``.
 """
 
+import json
+import math
 import statistics
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from clients.algorithm_provider import initial_weights, public_rows
-from federation import workloads
+from federation import phases, quorum, workloads
+from federation.codecs import lane
 from federation.schema import Rows
 from federation.terms import TrainingTerms
 from privacy.accounting import noise_for
+from privacy.levels import ample_levels
 from simulations.benchmarks.arithmetic import Privacy, Task, central, federated, last, score, without_noise
 from simulations.benchmarks.learning_report import write
 from simulations.datasets import exercise_rows, pace_rows, ten_mile_runners, watch_recordings
 
 NOISE_SEEDS, WATCH_NOISE_SEEDS = 5, 8
+NODE_CLIP, NODE_STEPS = 0.25, 10
+"""What suited ``watch-private`` while each node added all of the noise."""
 FOLDS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10))
 """People whose rows only judge; the last pair is the demo's and was not looked at while anything was chosen."""
 
@@ -37,25 +44,48 @@ def read(name: str) -> Task:
     """The demo's task called `name`."""
     words = tomllib.loads((files("simulations") / "tasks" / f"{name}.toml").read_text())
     terms = words["privacy"]
-    privacy = None
-    if terms["unit"] == "person":
-        noise = noise_for(terms["epsilon"], terms["sampling_rate"], terms["max_attempts"], terms["delta"])
-        kept = {key: terms[key] for key in ("sampling_rate", "clip", "rows_per_person", "epsilon", "delta")}
-        privacy = Privacy(noise_multiplier=noise, **kept)
     training = TrainingTerms.model_validate(words["training"])
     workload = workloads.find(words["workload"])
+    size = phases.size(workload, workload.phases[0], training.trains)
+    privacy = None if terms["unit"] == "none" else _privacy(words, size)
     first, public = initial_weights(workload, training), public_rows(workload, training)
     return Task(name, workload, words["rounds"], training, privacy, first, public)
 
 
-def watch() -> dict[str, object]:
-    """Tasks ``watch`` and ``watch-private`` on five pairs of people never seen."""
-    rows = exercise_rows(watch_recordings())
-    plain, private = read("watch"), read("watch-private")
-    return {
-        "watch": [_fold(plain, rows, fold) for fold in FOLDS],
-        "watch-private": [_private_fold(private, rows, fold) for fold in FOLDS],
-    }
+def _privacy(words: dict[str, Any], size: int) -> Privacy:
+    """The [privacy] table of a task file, its noise computed. Where it is shared, σ is that of the whole sum: every
+    contributor adds its share, and those that may be missing or collude are more noise than ε asks for.
+    """
+    terms, shared = words["privacy"], words["privacy"].get("noise") == "shared"
+    levels, surplus = 0, 1.0
+    if shared:
+        parties, levels = len(words["cohort"]), ample_levels(lane.coordinates(size))
+        honest = quorum.smallest_sum(parties, words["exchange"]["min_parties"]) - terms["colluding"]
+        surplus = math.sqrt(parties / honest)
+    noise = noise_for(terms["epsilon"], terms["sampling_rate"], terms["max_attempts"], terms["delta"], levels)
+    kept = {key: terms[key] for key in ("sampling_rate", "clip", "rows_per_person", "epsilon", "delta")}
+    return Privacy(noise_multiplier=noise * surplus, shared=shared, **kept)
+
+
+def at_the_nodes(task: Task) -> Task:
+    """`task` with all of the noise at each node, and with the clip and the local steps that were best for that."""
+    assert task.privacy is not None  # noqa: S101 - narrows the type
+    words = tomllib.loads((files("simulations") / "tasks" / f"{task.name}.toml").read_text())["privacy"]
+    noise = noise_for(words["epsilon"], words["sampling_rate"], words["max_attempts"], words["delta"])
+    privacy = replace(task.privacy, noise_multiplier=noise, clip=NODE_CLIP, shared=False)
+    return replace(task, privacy=privacy, training=task.training.model_copy(update={"local_steps": NODE_STEPS}))
+
+
+def watch() -> list[dict[str, object]]:
+    """Task ``watch`` on five pairs of people never seen."""
+    rows, task = exercise_rows(watch_recordings()), read("watch")
+    return [_fold(task, rows, fold) for fold in FOLDS]
+
+
+def watch_private() -> list[dict[str, object]]:
+    """Task ``watch-private`` on the same pairs."""
+    rows, task = exercise_rows(watch_recordings()), read("watch-private")
+    return [_private_fold(task, rows, fold) for fold in FOLDS]
 
 
 def dealt(rows: Rows, fold: tuple[int, ...]) -> list[Rows]:
@@ -81,6 +111,8 @@ def _private_fold(task: Task, rows: Rows, fold: tuple[int, ...]) -> dict[str, ob
     fewer, left = _after_a_withdrawal(task, parties)
     found = [score(task, last(federated(task, parties, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]
     seven = [score(task, last(federated(fewer, left, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]
+    nodes = at_the_nodes(task)
+    own = [score(task, last(federated(nodes, parties, seed)), judges) for seed in range(WATCH_NOISE_SEEDS)]
     start = score(task, task.first, judges)
     quiet = score(task, last(federated(without_noise(task), parties, 0)), judges)
     return _said(
@@ -88,6 +120,7 @@ def _private_fold(task: Task, rows: Rows, fold: tuple[int, ...]) -> dict[str, ob
             "held_out": fold,
             "private": found,
             "private_one_withdrew": seven,
+            "private_noise_at_nodes": own,
             "synthetic_only": start,
             "clipped_without_noise": quiet,
         }
@@ -137,13 +170,18 @@ def _short(value: object) -> object:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
+PARTS: dict[str, Callable[[], object]] = {"watch": watch, "watch-private": watch_private, "runners": runners}
+
+
 def main() -> None:
-    """Measure everything and write the documents."""
+    """Measure all parts, or those named after the folder while the others stay as they are; write both files."""
     torch.set_num_threads(1)
+    folder, *named = sys.argv[1:] or ["docs/benchmarks"]
+    kept = json.loads((Path(folder) / "learning.json").read_text()) if named else {}
     tasks = {name: read(name) for name in ("watch", "watch-private", "runners", "runners-private")}
     terms = {name: {"privacy": vars(task.privacy) if task.privacy else None} for name, task in tasks.items()}
-    figures = {"terms": terms, **watch(), "runners": runners()}
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"), figures)
+    figures = {"terms": terms} | {name: PARTS[name]() for name in named or PARTS}
+    write(Path(folder), kept | figures, named)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from federation.manifest import Manifest
 from federation.terms import PersonTerms
+from federation.trust import honest_survivors
 from federation.workload import trained_names
 from federation.workloads import find
 
@@ -35,14 +36,25 @@ def parameters(manifest: Manifest) -> int:
 def noise_to_signal(manifest: Manifest) -> float:
     """Length of one round's noise over the longest step that clipped people could take together.
 
-    Each of m parties adds N(0, (σC)²) to each of P numbers, so the sum's noise has length σC√(mP); the people who are
-    expected in a round, qN, move the sum by at most qNC.
+    m times the variance (σC)² is on each of P numbers (`noises`), so the sum's noise has length σC√(mP); the people who
+    are expected in a round, qN, move the sum by at most qNC.
     """
     if not isinstance(manifest.privacy, PersonTerms):
         return 0.0
-    noisy = sum(1 for member in manifest.cohort if member.people)
     expected = manifest.privacy.sampling_rate * sum(member.people for member in manifest.cohort)
-    return manifest.privacy.noise_multiplier * math.sqrt(noisy * parameters(manifest)) / expected
+    return manifest.privacy.noise_multiplier * math.sqrt(noises(manifest) * parameters(manifest)) / expected
+
+
+def noises(manifest: Manifest) -> float:
+    """How many times the variance that one noise for all would have is in the sum.
+
+    Where each node adds its own: as many as have people. Where all contributors share it: as many more as there are
+    than must survive and be honest.
+    """
+    terms = manifest.privacy
+    if isinstance(terms, PersonTerms) and terms.noise == "shared":
+        return len(manifest.contributors()) / honest_survivors(manifest, terms)
+    return sum(1 for member in manifest.cohort if member.people)
 
 
 def words(watch: Pair, runners: Pair) -> list[str]:
@@ -55,7 +67,8 @@ def words(watch: Pair, runners: Pair) -> list[str]:
         f"({abs(lost) * 100:.0f} points {'fewer' if lost >= 0 else 'more'}; guessing gives {CHANCE:.0%}). The noise "
         f"must hide any one person completely, and there are only {watch.people} people to hide among. In one round "
         f"the noise of all parties together is {_times(noise_to_signal(watch.private))} as long as the longest step "
-        f"that these people could take together. {against_start(watch.private_start, watch.private_score)}",
+        f"that these people could take together. {_of_nodes(watch.private)}"
+        f"{against_start(watch.private_start, watch.private_score)}",
         f"The runners lose next to nothing. At the much stricter ε = {_epsilon(runners)} the error on people who were "
         f"never trained on is {runners.private_score:.4g} against {runners.plain_score:.4g} s/km without privacy "
         f"({worse:+.1%}). The noise has the same purpose, but {runners.people:,} people stand against it: it is "
@@ -63,8 +76,19 @@ def words(watch: Pair, runners: Pair) -> list[str]:
         "share of the model shrinks with the number of people, while the noise that hides a person stays the same.",
         "So privacy of persons is dear for a handful of people and nearly free for thousands. With few people it "
         "becomes cheaper when fewer numbers are trained, when the algorithm provider starts from synthetic rows, and "
-        "when the parties share one noise instead of each adding its own.",
+        "when the parties share one noise under masks instead of each adding its own, as the watch's task does here.",
     ]
+
+
+def _of_nodes(manifest: Manifest) -> str:
+    """What sharing the noise spared."""
+    shared, own = noises(manifest), sum(1 for member in manifest.cohort if member.people)
+    if shared >= own:
+        return ""
+    return (
+        f"It would be {math.sqrt(own / shared):.2g} times that if each node had added all of the noise: here they "
+        "share it, under masks that only come off the sum of all updates. "
+    )
 
 
 def against_start(start: float, score: float) -> str:

@@ -33,8 +33,9 @@ def test_task_file_names_an_installed_workload_and_weights_that_exist(name):
 def test_private_task_keeps_its_epsilon_with_an_attempt_to_spare(name, epsilon, delta):
     task = words(name)
     terms = task["privacy"]
-    noise = noise_for(terms["epsilon"], terms["sampling_rate"], terms["max_attempts"], terms["delta"])
-    assert PersonTerms.model_validate({**terms, "noise_multiplier": noise})
+    levels = 28 if terms.get("noise") == "shared" else 0
+    noise = noise_for(terms["epsilon"], terms["sampling_rate"], terms["max_attempts"], terms["delta"], levels)
+    assert PersonTerms.model_validate({**terms, "noise_multiplier": noise, "levels": levels})
     assert (terms["unit"], terms["epsilon"], terms["delta"]) == ("person", epsilon, delta)
     assert terms["max_attempts"] > task["rounds"]
 
