@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from federation.drafts import NoisedDraft, PersonDraft
 from federation.errors import EnrolmentError, ManifestError, PacelineError, TermsError, UsageError, WorkloadError
 from federation.ids import PartyId
 from federation.manifest import Manifest, Member, WorkloadPin
+from federation.roles import Role
 from federation.signing import (
     Identity,
     sign_digest,
@@ -23,6 +25,7 @@ from federation.signing import (
 from federation.terms import SLUG, NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
 from privacy.levels import ample_levels
 from server import enrolment
+from server.choices import Choice, Setting, choices
 from server.settings import ServerFolder
 from server.store import ServerStore, Task, TaskState, open_store
 
@@ -47,10 +50,18 @@ def new_task(store: ServerStore, folder: ServerFolder, path: Path) -> Task:
 
     `UsageError` for a file that is no TOML, `ManifestError` that lists each contradiction.
     """
-    return store.add_task(read_task(store, folder, path))
+    return store.add_task(read_task(store, folder, path).manifest)
 
 
-def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
+@dataclass(frozen=True)
+class Contract:
+    """What a file became; `chosen` are the keys of its ``[exchange]`` that it leaves out."""
+
+    manifest: Manifest
+    chosen: tuple[Choice, ...]
+
+
+def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Contract:
     """The contract that a file describes, with everything filled in that the coordinator knows."""
     words = _read(path)
     forbidden = sorted(NOT_IN_A_FILE & words.keys())
@@ -64,27 +75,31 @@ def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Manifest:
         raise ManifestError(f"{path.name}: {error}") from error
 
 
-def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFolder, at: datetime) -> Manifest:
+def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFolder, at: datetime) -> Contract:
     """The contract of a parsed file with this cohort, as the coordinator of `folder` would sign it at `at`."""
     valid_days = _VALID_DAYS.validate_python(words.get("valid_days", VALID_DAYS))
     rounds = _ROUNDS.validate_python(words.get("rounds"))
     workload, training = _workload(words.get("workload")), words.get("training")
     training = _with_phases(workload, training) if isinstance(training, dict) else training
     on_people = _on_people(workload, training, rounds)
+    privacy = _privacy(_with_shares(words.get("privacy"), workload, training), on_people)
+    chosen = _chosen(words.get("exchange"), workload, training, cohort, privacy)
     issued_at = at.replace(microsecond=0)
     filled = {key: value for key, value in words.items() if key != "valid_days"} | {
         "workload": _pin(workload),
         "training": training,
         "cohort": cohort,
-        "privacy": _privacy(_with_shares(words.get("privacy"), workload, training), on_people),
+        "privacy": privacy,
         "evaluation": _evaluation(words.get("evaluation"), rounds),
         "coordinator": Identity.load(folder.identity_key).fingerprint,
         "issued_at": issued_at,
         "expires_at": issued_at + timedelta(days=valid_days),
     }
+    if chosen:
+        filled["exchange"] = words["exchange"] | {choice.key: choice.value for choice in chosen}
     manifest = Manifest.model_validate(filled)
     phases.require_possible(workload, manifest)
-    return manifest
+    return Contract(manifest, chosen)
 
 
 def sign_task(folder: Path | ServerFolder, name: str) -> dict[str, str]:
@@ -186,6 +201,34 @@ def _with_shares(privacy: object, workload: "Workload", training: object) -> obj
     trains = TrainingTerms.model_validate(training).trains
     size = phases.size(workload, workload.phases[0], trains)
     return {"levels": ample_levels(lane.coordinates(size)), "colluding": 1} | privacy
+
+
+def _chosen(
+    written: object,
+    workload: "Workload",
+    training: object,
+    cohort: tuple[Member, ...],
+    privacy: PersonTerms | Unprotected,
+) -> tuple[Choice, ...]:
+    """What the file's ``[exchange]`` leaves out; nothing where another part is invalid, which the contract will say."""
+    try:
+        terms = TrainingTerms.model_validate(training)
+    except ValidationError:
+        return ()
+    if not isinstance(written, dict):
+        return ()
+    public = terms.public_weight
+    stands_for = [member.people or public * (member.role is Role.ALGORITHM_PROVIDER) for member in cohort]
+    setting = Setting(
+        parties=sum(people > 0 for people in stands_for),
+        largest=max(stands_for, default=0.0),
+        weight=sum(stands_for),
+        update=phases.size(workload, workload.phases[0], terms.trains) * terms.vectors,
+        model=sum(tensor.numel() for tensor in workload.initial(0).values()),
+        privacy=privacy,
+        training=terms,
+    )
+    return choices(written, setting)
 
 
 def _on_people(workload: "Workload", training: object, rounds: int) -> int:

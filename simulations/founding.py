@@ -94,7 +94,7 @@ def contract(coordinator: Coordinator, scenario: Scenario, dealt: Dealt) -> Mani
         enrolment.as_member(party, len(dealt.hands.get(party.id, ()))) for party in coordinator.store.parties()
     )
     try:
-        return tasks.contract(words, cohort, coordinator.folder, coordinator.clock())
+        return tasks.contract(words, cohort, coordinator.folder, coordinator.clock()).manifest
     except ValidationError as error:
         raise ManifestError(f"scenario {scenario.name}: {drafts.problems(error)}") from error
 

@@ -15,18 +15,22 @@ task = typer.Typer(no_args_is_help=True, help="Write, sign, launch and watch con
 def new(
     file: Annotated[Path, typer.Argument(help="The contract's terms, as TOML.")], folder: Dir = None, json: Json = False
 ) -> None:
-    """Write a contract from a file; what the coordinator knows, and ε or σ, are filled in.
+    """Write a contract from a file; what the coordinator knows, ε or σ, and codecs are filled in.
 
     Example: paceline task new pace.toml --dir ./coordinator
     """
     from server import tasks
 
     with opened(folder) as (store, place):
-        made = tasks.new_task(store, place, file)
-    terms = made.manifest().privacy.model_dump(mode="json")
-    data = {"task": made.name, "digest": made.digest, "state": made.state.value, "privacy": terms}
-    lines = {"task": made.name, "digest": made.digest, **terms, "next": f"paceline task sign {made.name}"}
-    console.result(json, data, lambda out: console.fields(out, lines))
+        written = tasks.read_task(store, place, file)
+        made = store.add_task(written.manifest)
+    terms, exchange = (part.model_dump(mode="json") for part in (written.manifest.privacy, written.manifest.exchange))
+    named = {"task": made.name, "digest": made.digest}
+    data = {"state": made.state.value, "privacy": terms, "exchange": exchange}
+    reasons = {choice.key: f"{choice.value} (chosen: {choice.why})" for choice in written.chosen}
+    lines = named | terms | exchange | reasons | {"next": f"paceline task sign {made.name}"}
+    chosen = [vars(choice) for choice in written.chosen]
+    console.result(json, named | data | {"chosen": chosen}, lambda out: console.fields(out, lines))
 
 
 @task.command("list")
