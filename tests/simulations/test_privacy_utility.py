@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from clients.training import person_updates
+from federation.errors import ManifestError
 from federation.terms import TrainingTerms
 from federation.workload import trained_names
 from federation.workloads import exercise_recognition, running_pace
-from privacy.accounting import SampledGaussian, epsilon
+from privacy.accounting import SampledGaussian, SampledSkellam, epsilon
 from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
-from simulations.benchmarks.privacy_utility import cases, report
+from simulations.benchmarks.privacy_utility import cases, protocol, report
 from simulations.benchmarks.privacy_utility.__main__ import main
+from simulations.benchmarks.privacy_utility.kept import Kept
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +25,18 @@ def motion():
     return cases.watches(everybody, judges, 20)
 
 
+@pytest.fixture(scope="module")
+def brief(motion):
+    return replace(motion, private=replace(motion.private, rounds=2))
+
+
 def test_quick_study_writes_figures_page_and_plots(tmp_path):
     main(["--quick", "--out", str(tmp_path)])
     figures = json.loads((tmp_path / "privacy_utility.json").read_text())
     page = (tmp_path / "privacy_utility.md").read_text()
     assert figures["stamp"] == "simulation: no privacy claim"
     assert "Simulation: no privacy claim" in page
-    assert [case["people"] for case in figures["motion"]] == [20, 30]
+    assert [case["people"] for case in figures["motion"]] == [20]
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png"}
 
 
@@ -66,6 +73,71 @@ def test_noise_keeps_its_epsilon_over_all_rounds(motion):
     assert 1.99 < epsilon(cost, task.rounds, motion.delta) <= 2.0
 
 
+def test_shared_noise_is_that_of_the_contract_for_a_sum_without_the_party_that_may_collude(motion):
+    task, levels = motion.at(2.0, shared=True), 28
+    cost = SampledSkellam(1.0, motion.noise(2.0, shared=True), levels)
+    assert motion.surplus == 5 / 4
+    assert task.privacy.noise_multiplier == pytest.approx((5 / 4) ** 0.5 * cost.noise_multiplier)
+    assert 1.99 < epsilon(cost, task.rounds, motion.delta) <= 2.0
+
+
+def test_provider_of_public_rows_adds_a_share_too(motion):
+    terms = motion.private.training.model_copy(update={"public_weight": 1.0})
+    beside = replace(motion, private=replace(motion.private, training=terms))
+    assert beside.surplus == 6 / 4
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_contract_of_a_played_case_has_the_noise_that_the_study_states(brief, shared):
+    scenario, noise = protocol.scenario_of(brief, 4.0, shared), brief.noise(4.0, shared)
+    played = protocol.play(brief, 4.0, shared, 1)
+    assert scenario.exchange.secure is shared
+    assert 3.9 < played.epsilon <= 4.0
+    assert noise == pytest.approx(brief.noise(4.0, not shared), rel=0.03)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_protocol_computes_what_the_arithmetic_computes_where_noise_hardly_counts(motion, shared):
+    """One round of FedAvg at the largest ε, on 400 times the same person's update: 20 people noise would drown."""
+    rows = cases.statistics_of_people(1, 3)
+    crowd = torch.cat([torch.full_like(rows.person, number) for number in range(4000)])
+    fields = {name: tensor.repeat(4000, *[1] * (tensor.ndim - 1)) for name, tensor in rows.fields.items()}
+    everybody = replace(rows, fields=fields, person=crowd)
+    training = motion.private.training.model_copy(update={"server_optimizer": "sgd", "server_learning_rate": 1.0})
+    case = cases.watches(everybody, motion.judges, 4000)
+    case = replace(case, private=replace(case.private, rounds=1, training=training))
+    direct = last(federated(case.at(50.0, shared), case.parties, 1))
+    moved, _ = protocol.trained(case, 50.0, shared, 1)
+    gap = torch.cat([(direct[name] - moved[name]).flatten() for name in direct])
+    step = torch.cat([(direct[name] - case.first[name]).flatten() for name in direct])
+    assert float(step.norm()) > 0.1
+    assert float(gap.norm()) < 0.1 * float(step.norm())
+
+
+def test_stand_in_is_gone_after_a_case_even_if_it_fails(brief):
+    installed = exercise_recognition.WORKLOAD
+    unsigned = replace(
+        brief, private=replace(brief.private, rows_per_person=1, training=TrainingTerms(learning_rate=1, step_rows=2))
+    )
+    with pytest.raises(ManifestError, match="step_rows"):
+        protocol.trained(unsigned, 8.0, False, 1)
+    assert exercise_recognition.WORKLOAD is installed
+
+
+def test_people_of_all_parties_are_numbered_apart_with_their_own_rows(motion):
+    people, hands = protocol.dealt(motion.parties)
+    assert sorted(np.concatenate([*hands.values()]).tolist()) == list(range(20))
+    for hand, rows in zip(hands.values(), motion.parties, strict=True):
+        assert torch.equal(people.rows(hand, 0.0).fields["x"], rows.fields["x"])
+
+
+def test_part_that_was_kept_is_not_measured_again(tmp_path):
+    kept = Kept(tmp_path / "parts")
+    assert [kept.part("one", lambda number=number: number) for number in (1, 2)] == [1, 1]
+    kept.forget()
+    assert kept.part("one", lambda: 3) == 3
+
+
 def quiet_parties(count):
     rows = running_pace.invent(1, count, 1)
     return [rows.of(torch.tensor([person])) for person in range(count)]
@@ -93,8 +165,8 @@ def test_sampled_round_divides_by_the_people_it_expects():
 
 
 def test_page_says_how_far_the_targets_were_reached(motion):
-    case = {"people": 400, "plain": [0.8], "node": {"8": [0.7]}}
-    runners = {"node": {"1": [45.0]}, "plain": [46.0]}
+    case = {"people": 400, "plain": [0.8], "node": {"8": [0.7]}, "shared": {"8": [0.75]}}
+    runners = {"node": {"1": [45.0]}, "shared": {"1": [46.0]}, "plain": [46.0]}
     said = report._promises({"motion": [case], "runners": runners})
-    assert "| ≤ 12 points | 10.0 points |" in said
-    assert "| within 2 % | -2.17% |" in said
+    assert "| ≤ 12 points | 10.0 points | 5.0 points |" in said
+    assert "| within 2 % | -2.17% | +0.00% |" in said

@@ -10,12 +10,14 @@ import torch
 from torch.nn import functional
 
 from clients.algorithm_provider import initial_weights, public_rows
-from federation import workloads
+from federation import quorum, workloads
+from federation.codecs import lane
 from federation.schema import Rows
 from federation.terms import TrainingTerms
-from federation.workload import Phase, Weights, Workload
+from federation.workload import Phase, Weights, Workload, trained_names
 from federation.workloads import exercise_recognition
 from privacy.accounting import noise_for
+from privacy.levels import ample_levels
 from simulations.benchmarks.arithmetic import Privacy, Task
 from simulations.benchmarks.learning import read
 from simulations.datasets import pace_rows, ten_mile_runners
@@ -26,6 +28,9 @@ from simulations.scenario import Data
 PARTIES = 5
 SHARES = (0.40, 0.25, 0.15, 0.12, 0.08)
 """What part of the synthetic people each of the five parties has."""
+
+COLLUDING = 1
+"""Parties whose shares of the noise may be known to the coordinator."""
 
 WORN = {"rotation_deg": 60.0, "gain": 0.2, "quantity_skew": 0.5}
 """Everybody wears the watch another way and trains another amount; see `simulations.scenario.Data`."""
@@ -78,14 +83,34 @@ class Case:
         """The largest power of ten that is at most 1 / (10 × people)."""
         return float(10.0 ** np.floor(np.log10(1 / (10 * self.people)) + 1e-9))
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers a round trains."""
+        names = trained_names(self.first, self.workload.phases[0], self.private.training.trains)
+        return sum(self.first[name].numel() for name in names)
+
+    @property
+    def surplus(self) -> float:
+        """How many times the variance that ε asks for a sum over all parties has, under shared noise.
+
+        Shares are sized for the fewest parties that a sum may hold, here all with people, less those that may collude.
+        """
+        contributors = len(self.parties) + (self.private.training.public_weight > 0)
+        return contributors / (quorum.smallest_sum(contributors, len(self.parties)) - COLLUDING)
+
+    def noise(self, epsilon: float, shared: bool) -> float:
+        """σ of the contract: Skellam noise of as many levels as the model's size asks for, or Gaussian."""
+        levels = ample_levels(lane.coordinates(self.parameters)) if shared else 0
+        return noise_for(epsilon, self.private.sampling_rate, self.private.rounds, self.delta, levels)
+
     def without_privacy(self) -> Task:
         """Federated averaging, weighted by rows."""
         return Task(self.name, self.workload, self.plain_rounds, self.plain, None, self.plain_first, self.public)
 
     def at(self, epsilon: float, shared: bool) -> Task:
-        """Person-level DP-FedAvg at `epsilon` for all rounds together."""
+        """Person-level DP-FedAvg at `epsilon` for all rounds together; `shared`: as Gaussian noise of that variance."""
         terms = self.private
-        noise = noise_for(epsilon, terms.sampling_rate, terms.rounds, self.delta)
+        noise = self.noise(epsilon, shared) * (self.surplus**0.5 if shared else 1.0)
         privacy = Privacy(
             terms.sampling_rate, noise, terms.clip, terms.rows_per_person, epsilon, self.delta, shared=shared
         )
@@ -165,23 +190,22 @@ def statistics_of_people(count: int, seed: int) -> Rows:
     return Rows(fields, torch.cat([part.person for part in parts]))
 
 
-def dealt(rows: Rows, count: int) -> list[Rows]:
-    """The first `count` people of `rows`, dealt to the five parties by `SHARES`."""
-    ends = np.round(np.cumsum(SHARES) * count).astype(int)
+def dealt(rows: Rows, count: int, shares: Sequence[float] = SHARES) -> list[Rows]:
+    """The first `count` people of `rows`, dealt to parties by `shares`."""
+    ends = np.round(np.cumsum(shares) * count).astype(int)
     starts = [0, *ends[:-1]]
     return [rows.of(torch.arange(int(start), int(end))) for start, end in zip(starts, ends, strict=True)]
 
 
-def watches(rows: Rows, judges: Rows, count: int) -> Case:
-    """`count` synthetic people; beyond 1,600 a round samples a quarter of them. `rows` and `judges`: statistics."""
-    terms = replace(HEAD, sampling_rate=0.25) if count > 1600 else HEAD
+def watches(rows: Rows, judges: Rows, count: int, shares: Sequence[float] = SHARES) -> Case:
+    """`count` synthetic people; `rows` and `judges`: statistics."""
     first = exercise_recognition.initial(0)
     return Case(
         name=f"{count:,} people with a watch",
         workload=head_alone(),
-        parties=dealt(rows, count),
+        parties=dealt(rows, count, shares),
         judges=judges,
-        private=terms,
+        private=HEAD,
         plain_rounds=HEAD.rounds,
         plain=HEAD_PLAIN,
         plain_first=first,
@@ -224,7 +248,6 @@ LIFTERS = Terms(
     ),
     clip=0.2,
     rows_per_person=4,
-    sampling_rate=0.5,
 )
 LIFTERS_PLAIN, LIFTERS_PLAIN_ROUNDS = TrainingTerms(learning_rate=0.1, batch_rows=64), 10
 

@@ -20,7 +20,7 @@ def by_epsilon(document: Found, path: Path) -> None:
     """Accuracy of synthetic people by ε, noise at the nodes and shared; error of real people against no DP."""
     real = [document[name] for name in ("runners", "lifters") if name in document]
     figure, (node, shared, others) = panels(3)
-    for panel, place, title in ((node, "node", "Noise at each of 5 nodes"), (shared, "shared", "Noise once for all")):
+    for panel, place, title in ((node, "node", "Noise at each of 5 nodes"), (shared, "shared", "Shared noise")):
         for number, case in enumerate(document["motion"]):
             _curve(panel, case[place], f"{case['people']:,} people", COLOURS[number])
             panel.axhline(mean(case["plain"]), color=COLOURS[number], lw=0.8, ls=":")

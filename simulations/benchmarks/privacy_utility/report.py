@@ -7,12 +7,13 @@ from statistics import mean, pstdev, stdev
 from typing import Any
 
 from simulations.benchmarks.privacy_utility import plots
-from simulations.benchmarks.privacy_utility.words import HOW, OPENING, TERMS, WHAT_BOUGHT_WHAT
+from simulations.benchmarks.privacy_utility.words import AGREEMENT, HOW, OPENING, TEN, TERMS, WHAT_BOUGHT_WHAT
 from simulations.benchmarks.record import commit, machine
 from simulations.seeded import STAMP
 
 COMMAND = "python -m simulations.benchmarks.privacy_utility"
 Found = Mapping[str, Any]
+NAMES = {"node": "at each node", "shared": "shared"}
 
 
 def write(folder: Path, figures: Found) -> None:
@@ -39,6 +40,7 @@ def page(document: Found) -> str:
         "(privacy_utility_epsilon.png)\n",
         "Dotted: no DP. Bars: standard deviation over seeds.\n",
         _accuracies(document["motion"]),
+        *([TEN, _accuracies([document["ten"]])] if "ten" in document else []),
         "## Real people: error against ε\n",
         *(_errors(case) for case in real),
         "## What bought what\n",
@@ -46,6 +48,8 @@ def page(document: Found) -> str:
         *([_whole(document["whole"])] if "whole" in document else []),
         *(_reference(found) for found in document.get("references", ())),
         WHAT_BOUGHT_WHAT,
+        AGREEMENT,
+        _agreement(document["motion"], document["direct"]),
         "## Terms\n",
         _terms([*document["motion"], *real]),
         TERMS,
@@ -55,23 +59,27 @@ def page(document: Found) -> str:
 
 
 def _promises(document: Found) -> str:
-    """Targets beside what was measured, with noise at the nodes."""
-    lines = ["| promise (noise at the nodes) | target | measured |", "|---|---|---|"]
+    """Targets beside what was measured, with noise at the nodes and with shared noise."""
+    lines = ["| promise | target | noise at the nodes | shared noise |", "|---|---|---|---|"]
     for case in document["motion"]:
         limit = {400: 12, 1600: 5}.get(case["people"])
         if limit and "8" in case["node"]:
-            lost = 100 * (mean(case["plain"]) - mean(case["node"]["8"]))
-            lines.append(f"| ε = 8 against no DP, {case['people']:,} people | ≤ {limit} points | {lost:.1f} points |")
+            cells = " | ".join(f"{lost:.1f} points" for lost in _lost(mean(case["plain"]), case))
+            lines.append(f"| ε = 8 against no DP, {case['people']:,} people | ≤ {limit} points | {cells} |")
     for found in document.get("references", ()):
         case = next(case for case in document["motion"] if case["people"] == found["people"])
-        lost = 100 * (found["plain"] - mean(case["node"]["8"]))
-        name = f"the same against no DP and everything trained, {case['people']:,} people"
-        lines.append(f"| {name} | – | {lost:.1f} points |")
+        cells = " | ".join(f"{lost:.1f} points" for lost in _lost(found["plain"], case))
+        lines.append(f"| the same against no DP and everything trained, {case['people']:,} people | – | {cells} |")
     runners = document["runners"]
     if "1" in runners["node"]:
-        worse = mean(runners["node"]["1"]) / mean(runners["plain"]) - 1
-        lines.append(f"| `running_pace` at ε = 1, error against no DP | within 2 % | {worse:+.2%} |")
+        cells = " | ".join(f"{mean(runners[place]['1']) / mean(runners['plain']) - 1:+.2%}" for place in NAMES)
+        lines.append(f"| `running_pace` at ε = 1, error against no DP | within 2 % | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def _lost(free: float, case: Found) -> list[float]:
+    """Points that ε = 8 costs against `free`, by whose noise it is."""
+    return [100 * (free - mean(case[place]["8"])) for place in NAMES]
 
 
 def _accuracies(cases: Sequence[Found]) -> str:
@@ -79,7 +87,7 @@ def _accuracies(cases: Sequence[Found]) -> str:
     heads = " | ".join(f"ε = {epsilon}" for epsilon in epsilons)
     lines = [f"| people | noise | no DP | clipped, no noise | {heads} |", f"|---|---|---|---|{'---|' * len(epsilons)}"]
     for case in cases:
-        for place, name in (("node", "at each of 5 nodes"), ("shared", "once for all")):
+        for place, name in NAMES.items():
             cells = " | ".join(spread(case[place][epsilon]) for epsilon in epsilons)
             first = f"{case['people']:,} | {name} | {spread(case['plain'])} | {case['quiet']:.3f}"
             lines.append(f"| {first if place == 'node' else f' | {name} | | '} | {cells} |")
@@ -96,7 +104,7 @@ def _errors(case: Found) -> str:
         f"| noise | no DP | clipped, no noise | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
         f"|---|---|---|{'---|' * len(epsilons)}",
     ]
-    for place, name in (("node", "at each of 5 nodes"), ("shared", "once for all")):
+    for place, name in NAMES.items():
         cells = [f"{mean(case[place][e]):.2f} ({mean(case[place][e]) / free - 1:+.1%})" for e in epsilons]
         lines.append(f"| {name} | {free:.2f} | {case['quiet']:.2f} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -140,17 +148,36 @@ def _reference(found: Found) -> str:
     return f"Everything trained without DP on {found['people']:,} people: {found['plain']:.3f}.\n"
 
 
+def _agreement(motion: Sequence[Found], direct: Found) -> str:
+    """The case that was also computed directly, both ways."""
+    case = next(case for case in motion if case["people"] == direct["people"])
+    epsilons = list(direct["node"])
+    lines = [
+        f"| noise | {direct['people']:,} people | {' | '.join(f'ε = {epsilon}' for epsilon in epsilons)} |",
+        f"|---|---|{'---|' * len(epsilons)}",
+    ]
+    for place, name in NAMES.items():
+        for how, found in (("over the protocol", case[place]), ("computed directly", direct[place])):
+            lines.append(f"| {name} | {how} | {' | '.join(spread(found[epsilon]) for epsilon in epsilons)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _terms(cases: Sequence[Found]) -> str:
     epsilons = list(cases[0]["node"])
     lines = [
-        f"| case | people | δ | q | rounds | C | rows each | {' | '.join(f'σ, ε = {e}' for e in epsilons)} |",
-        f"|---|---|---|---|---|---|---|{'---|' * len(epsilons)}",
+        f"| case | people | δ | rounds | C | rows each | n/h | noise | {' | '.join(f'σ, ε = {e}' for e in epsilons)} |",
+        f"|---|---|---|---|---|---|---|---|{'---|' * len(epsilons)}",
     ]
     for case in cases:
-        terms = case["terms"]
-        figures = [case["delta"], terms["sampling_rate"], terms["rounds"], terms["clip"], terms["rows_per_person"]]
-        cells = " | ".join(f"{value:g}" for value in [*figures, *(round(case["sigma"][e], 2) for e in epsilons)])
-        lines.append(f"| {case['name']} | {case['people']:,} | {cells} |")
+        terms, first = case["terms"], True
+        figures = [case["delta"], terms["rounds"], terms["clip"], terms["rows_per_person"]]
+        for place, key in (("node", "sigma"), ("shared", "sigma_shared")):
+            heads = [case["name"], f"{case['people']:,}", *(f"{figure:g}" for figure in figures)] if first else [""] * 6
+            surplus = f"{case['surplus']:.3g}" if place == "shared" else "–"
+            lines.append(
+                f"| {' | '.join([*heads, surplus, NAMES[place], *(f'{case[key][e]:.2f}' for e in epsilons)])} |"
+            )
+            first = False
     return "\n".join(lines) + "\n"
 
 

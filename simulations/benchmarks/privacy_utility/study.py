@@ -1,9 +1,13 @@
-"""Trains and judges every case at every ε, and one case with one change at a time."""
+"""Trains and judges every case at every ε, and one case with one change at a time.
+
+What stands beside shared noise runs over the protocol; what would take hours there is computed directly.
+"""
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -14,8 +18,10 @@ from federation.workload import Weights, flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition
 from simulations import settings
 from simulations.benchmarks.arithmetic import Task, federated, last, score, without_noise
-from simulations.benchmarks.privacy_utility import cases
+from simulations.benchmarks.privacy_utility import cases, protocol
 from simulations.benchmarks.privacy_utility.cases import Case, Terms
+from simulations.benchmarks.privacy_utility.kept import Kept
+from simulations.benchmarks.privacy_utility.protocol import Played
 
 Figures = dict[str, Any]
 
@@ -28,44 +34,65 @@ class Size:
     judges: int = cases.JUDGES
     epsilons: tuple[float, ...] = (8.0, 4.0, 2.0, 1.0)
     changed_epsilons: tuple[float, ...] = (8.0, 2.0)
-    seeds: tuple[int, int, int] = (5, 3, 2)
+    seeds: tuple[int, int] = (3, 2)
+    changed_seeds: int = 5
     rounds: int | None = None
     changed_people: int = 100
+    ten_people: int | None = 400
     whole_people: int | None = 400
     reference_people: tuple[int, ...] = (400, 1600)
 
 
 QUICK = Size(
-    people=(20, 30),
+    people=(20,),
     judges=10,
     epsilons=(8.0,),
     changed_epsilons=(8.0,),
-    seeds=(1, 1, 1),
-    rounds=2,
+    seeds=(1, 1),
+    changed_seeds=1,
+    rounds=1,
     changed_people=20,
+    ten_people=None,
     whole_people=None,
     reference_people=(20,),
 )
-SEVERAL, MANY = 1000, 10_000
-"""Cases with more people than these are repeated less often: their scores hardly differ from seed to seed."""
+SEVERAL = 1000
+"""Cases with more people are repeated less often: their scores hardly differ from seed to seed."""
+
+TEN = (0.1,) * 10
+PLACES = (("node", False), ("shared", True))
 
 WHOLE_SEEDS, WHOLE_ROUNDS, REFERENCE_ROUNDS = 2, 12, 12
 PRETRAINED_PEOPLE, PRETRAIN_EPOCHS = 60, 20
 
 
-def run(size: Size) -> Figures:
-    """All figures; prints every case when it is done, because the study takes minutes."""
-    everybody = cases.statistics_of_people(max(size.people), cases.TRAINED)
-    judges = cases.statistics_of_people(size.judges, cases.JUDGED)
-    motion = [shortened(cases.watches(everybody, judges, count), size) for count in size.people]
-    figures: Figures = {"motion": [grid(case, size) for case in motion]}
-    figures["changes"] = changes(shortened(cases.watches(everybody, judges, size.changed_people), size), size)
-    if size.whole_people:
-        figures["whole"] = whole(size.whole_people, size)
-    figures["references"] = [reference(count, size) for count in size.reference_people]
-    figures["runners"] = grid(shortened(cases.runners(), size), size)
+def run(size: Size, kept: Kept) -> Figures:
+    """All figures; what `kept` holds is not measured again. Prints every part, because the study takes minutes."""
+    everybody = cache(partial(cases.statistics_of_people, max(size.people), cases.TRAINED))
+    judges = cache(partial(cases.statistics_of_people, size.judges, cases.JUDGED))
+
+    def watches(count: int, shares: Sequence[float] = cases.SHARES) -> Case:
+        return shortened(cases.watches(everybody(), judges(), count, shares), size)
+
+    def of_grid(name: str, case: Callable[[], Case]) -> Figures:
+        found: Figures = kept.part(name, lambda: grid(shortened(case(), size), size))
+        return found
+
+    figures: Figures = {
+        "motion": [of_grid(f"motion-{count}", partial(watches, count)) for count in size.people],
+        "runners": of_grid("runners", cases.runners),
+    }
+    if size.ten_people:
+        figures["ten"] = of_grid("ten", partial(watches, size.ten_people, TEN))
     if settings.has(settings.LIFTERS.name):
-        figures["lifters"] = grid(shortened(cases.lifting(), size), size)
+        figures["lifters"] = of_grid("lifters", cases.lifting)
+    figures["direct"] = kept.part("direct", lambda: direct(watches(size.changed_people), size))
+    figures["changes"] = kept.part("changes", lambda: changes(watches(size.changed_people), size))
+    if size.whole_people:
+        figures["whole"] = kept.part("whole", partial(whole, size.whole_people, size))
+    figures["references"] = [
+        kept.part(f"everything-{count}", partial(reference, count, size)) for count in size.reference_people
+    ]
     return figures
 
 
@@ -77,15 +104,12 @@ def shortened(case: Case, size: Size) -> Case:
 
 
 def grid(case: Case, size: Size) -> Figures:
-    """One case: without privacy, then at every ε with noise at the nodes and with noise once for all."""
+    """One case: without privacy, then at every ε with noise at the nodes and with shared noise, over the protocol."""
     began = time.perf_counter()
-    seeds = size.seeds[(case.people > SEVERAL) + (case.people > MANY)]
+    seeds = size.seeds[case.people > SEVERAL]
     plain = drawn(case.without_privacy(), case, seeds)
-    quiet = drawn(without_noise(case.at(size.epsilons[0], shared=True)), case, 1)[0]
-    noised = {
-        place: {f"{epsilon:g}": drawn(case.at(epsilon, shared), case, seeds) for epsilon in size.epsilons}
-        for place, shared in (("node", False), ("shared", True))
-    }
+    quiet = drawn(without_noise(case.at(size.epsilons[0], shared=False)), case, 1)[0]
+    done = {place: {f"{at:g}": played(case, at, shared, seeds) for at in size.epsilons} for place, shared in PLACES}
     return said(
         {
             "name": case.name,
@@ -95,14 +119,27 @@ def grid(case: Case, size: Size) -> Figures:
             "judges": len(torch.unique(case.judges.person)),
             "delta": case.delta,
             "terms": terms_of(case),
-            "sigma": {f"{epsilon:g}": sigma(case.at(epsilon, shared=False)) for epsilon in size.epsilons},
+            "surplus": case.surplus,
+            "sigma": {f"{at:g}": case.noise(at, shared=False) for at in size.epsilons},
+            "sigma_shared": {f"{at:g}": case.noise(at, shared=True) for at in size.epsilons},
             "start": score(case.at(size.epsilons[0], shared=False), case.first, case.judges),
             "plain": plain,
             "quiet": quiet,
-            **noised,
+            **{place: {at: [one.score for one in found] for at, found in by.items()} for place, by in done.items()},
+            "charged": {place: {at: found[0].epsilon for at, found in by.items()} for place, by in done.items()},
+            "bytes_up": {place: found[0].bytes_up for place, by in done.items() for found in [*by.values()][:1]},
             "seconds": time.perf_counter() - began,
         }
     )
+
+
+def direct(case: Case, size: Size) -> Figures:
+    """The same case without a protocol: Gaussian noise of the same variance, added to sums in one process."""
+    seeds = size.seeds[0]
+    noised = {
+        place: {f"{at:g}": drawn(case.at(at, shared), case, seeds) for at in size.epsilons} for place, shared in PLACES
+    }
+    return said({"people": case.people, **noised})
 
 
 def changes(base: Case, size: Size) -> Figures:
@@ -110,10 +147,13 @@ def changes(base: Case, size: Size) -> Figures:
     started, found = pretrained(), []
     for name, case, shared in variants(base, started):
         scores = {
-            f"{epsilon:g}": drawn(case.at(epsilon, shared), case, size.seeds[0]) for epsilon in size.changed_epsilons
+            f"{at:g}": [one.score for one in played(case, at, True, size.changed_seeds)]
+            if shared
+            else drawn(case.at(at, False), case, size.changed_seeds)
+            for at in size.changed_epsilons
         }
-        quiet = drawn(without_noise(case.at(size.changed_epsilons[0], shared)), case, 1)[0]
-        found.append(said({"name": name, "parameters": parameters(case), "quiet": quiet, "scores": scores}))
+        quiet = drawn(without_noise(case.at(size.changed_epsilons[0], False)), case, 1)[0]
+        found.append(said({"name": name, "parameters": case.parameters, "quiet": quiet, "scores": scores}))
     start = score(base.without_privacy(), started, base.judges)
     return {"people": base.people, "delta": base.delta, "pretrained_start": start, "variants": found}
 
@@ -134,8 +174,9 @@ def variants(base: Case, started: Weights) -> Iterator[tuple[str, Case, bool]]:
     step = base.private.training.server_learning_rate / 2
     gentle = with_terms(rounds=rounds, training=base.private.training.model_copy(update={"server_learning_rate": step}))
     yield "base", base, False
-    yield "noise once for all", base, True
+    yield "shared noise", base, True
     yield "a quarter of the people per round", with_terms(sampling_rate=0.25), False
+    yield "a quarter of the people per round, shared noise", with_terms(sampling_rate=0.25), True
     yield "1 local step instead of 4", with_training(local_steps=1), False
     yield "12 local steps instead of 4", with_training(local_steps=12), False
     yield "FedAvg instead of FedAdam", with_training(server_optimizer="sgd", server_learning_rate=4.0), False
@@ -143,7 +184,7 @@ def variants(base: Case, started: Weights) -> Iterator[tuple[str, Case, bool]]:
     yield "a third of the rounds, half the server's step", gentle, False
     yield "pre-trained start", from_pretrained(base), False
     yield "pre-trained, a third, half", from_pretrained(gentle), False
-    yield "pre-trained, a third, half, noise once for all", from_pretrained(gentle), True
+    yield "pre-trained, a third, half, shared noise", from_pretrained(gentle), True
 
 
 def whole(count: int, size: Size) -> Figures:
@@ -157,7 +198,7 @@ def whole(count: int, size: Size) -> Figures:
             for epsilon in size.changed_epsilons
         }
         quiet = drawn(without_noise(case.at(8.0, shared=False)), case, 1)[0]
-        found.append(said({"trains": trains, "parameters": parameters(case), "quiet": quiet, "scores": scores}))
+        found.append(said({"trains": trains, "parameters": case.parameters, "quiet": quiet, "scores": scores}))
     return {"people": count, "rounds": WHOLE_ROUNDS, "trained": found}
 
 
@@ -196,21 +237,14 @@ def pretrained() -> Weights:
     return unflatten(flatten(first, names) + update.numpy(), first, names)
 
 
+def played(case: Case, epsilon: float, shared: bool, seeds: int) -> list[Played]:
+    """What the case brings as a task of a federation, once per seed."""
+    return [protocol.play(case, epsilon, shared, seed) for seed in range(1, seeds + 1)]
+
+
 def drawn(task: Task, case: Case, seeds: int) -> list[float]:
     """The headline on the people who judge, once per seed."""
     return [score(task, last(federated(task, case.parties, seed)), case.judges) for seed in range(1, seeds + 1)]
-
-
-def sigma(task: Task) -> float:
-    """The task's noise multiplier."""
-    assert task.privacy is not None  # noqa: S101 - narrows the type
-    return task.privacy.noise_multiplier
-
-
-def parameters(case: Case) -> int:
-    """How many numbers a round trains."""
-    names = trained_names(case.first, case.workload.phases[0], case.private.training.trains)
-    return sum(case.first[name].numel() for name in names)
 
 
 def terms_of(case: Case) -> Figures:

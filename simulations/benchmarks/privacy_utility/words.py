@@ -1,8 +1,17 @@
 """What the page says beside its figures."""
 
 OPENING = """Unit: person (add or remove one). ε is for all rounds together, by RDP. Every score is on people whose rows
-were not trained on. *Noise at each node*: each of five parties adds the full noise to its own sum; this holds today.
-*Noise once for all*: one draw for the sum of all parties, simulated here; it is real only with secure aggregation.
+were not trained on. *At each node*: each party adds the full noise to its own sum. *Shared*: each adds a part, only the
+sum of all parties is ever bare, and that sum carries the noise (`noise = "shared"`,
+[ADR 14](../adr/0014-shared-noise.md)). Both ran as tasks of a federation, with contracts, ledgers, messages, masks and
+Skellam noise in whole numbers; what was computed directly instead says so.
+"""
+TEN = """Ten parties of equal size, instead of five of 40 to 8 %:
+"""
+AGREEMENT = """## Over the protocol and computed directly
+
+Most of "What bought what" is computed directly: clipped sums and Gaussian noise in one process, without messages. That
+is the same but for the randomness, also where noise is shared and the protocol's is Skellam of n/h times the variance:
 """
 WHAT_BOUGHT_WHAT = """## How to read it
 
