@@ -218,6 +218,23 @@ def test_a_task_that_too_few_accepted_is_not_started(ready: Any, run: Any, flowe
     assert flower.started == ["pace"] * (command == "resume")
 
 
+def test_what_a_task_file_leaves_out_is_chosen_and_explained(
+    ready: Any, run: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    text = str(request.getfixturevalue("joined").new_task.__func__.__defaults__[0])
+    file = tmp_path / "task.toml"
+    file.write_text(text.replace('name = "pace"', 'name = "pace-2"'), "utf-8")
+    found = run("task", "new", str(file), "--json")
+    values = {item["key"]: item["value"] for item in found["chosen"]}
+    assert values == {"up": "raw32", "down": "raw32"} == {key: found["exchange"][key] for key in values}
+    assert all(item["why"] for item in found["chosen"])
+    written = text.replace('name = "pace"', 'name = "pace-3"').replace("[exchange]", '[exchange]\nup = "raw16"')
+    file.write_text(written, "utf-8")
+    said = run("task", "new", str(file))
+    assert "raw32 (chosen: " in said
+    assert "raw16 (chosen" not in said
+
+
 def test_a_task_is_watched_to_its_end_and_released(ready: Any, run: Any, flower: Flower, tmp_path: Path) -> None:
     import numpy as np
 
