@@ -48,7 +48,7 @@ NODE_NOISE = {
     "max_attempts": 5,
     "delta": 1e-3,
 }
-SHARED_NOISE = NODE_NOISE | {"noise_multiplier": 2.0, "noise": "shared", "levels": 64}
+SHARED_NOISE = NODE_NOISE | {"noise_multiplier": 2.0, "noise": "shared", "levels": 64, "colluding": 1}
 POLICY = Policy(
     purposes=(Purpose.TRAIN_MOTION_MODELS,),
     workloads=(WORKLOAD,),
@@ -339,29 +339,39 @@ def test_all_bytes_are_on_record(four: Town) -> None:
     assert {row.outcome for row in rows if (row.kind, row.party) != ("train", LAB)} == {"answered"}
 
 
+@pytest.mark.parametrize("gone", [set(), {COACH}], ids=["nobody gone", "one gone"])
 def test_shared_noise_moves_the_model_by_the_sum_and_little_else(
-    four: Town, sums: Sums, monkeypatch: pytest.MonkeyPatch
+    four: Town, sums: Sums, monkeypatch: pytest.MonkeyPatch, gone: set[PartyId]
 ) -> None:
-    bounded, share = [], clients.secure.add_share
-    monkeypatch.setattr(clients.secure, "add_share", lambda *known: bounded.append(known[0].vector) or share(*known))
+    """Three of four, of whom one may tell its share, still have the noise that was agreed upon; all four have more."""
+    bounded, sharers, share = [], [], clients.secure.add_share
+
+    def shared(total: Any, noise_multiplier: float, honest: int, source: Any) -> Any:
+        bounded.append(total.vector)
+        sharers.append(honest)
+        return share(total, noise_multiplier, honest, source)
+
+    monkeypatch.setattr(clients.secure, "add_share", shared)
     name = four.launch(rounds=1, privacy=SHARED_NOISE, exchange=MASKED)
-    four.run(name, Weather(four))
+    four.run(name, Weather(four, lost={("train", 0): gone}))
     assert sums.exact()
-    terms = four.federation.coordinator.store.task(name).manifest().privacy
+    manifest = four.federation.coordinator.store.task(name).manifest()
+    terms = manifest.privacy
     assert isinstance(terms, PersonTerms)
-    [bared], levels = sums.bared.values(), terms.levels
-    plain = np.sum(bounded, axis=0)
-    noise, deviation = lane.unwrap(bared, BITS) - plain, terms.noise_multiplier * levels * np.sqrt(4 / 3)
+    [(context, bared)], levels = sums.bared.items(), terms.levels
+    assert sharers == [3 - terms.colluding] * 4
     assert all(np.linalg.norm(vector) <= 6 * levels for vector in bounded)
-    assert np.linalg.norm(plain) <= (3 * 6 + 1) * levels
+    by_point = zip(sums.masked[context], bounded, strict=True)
+    plain = np.sum([vector for point, vector in by_point if point in sums.survivors[context]], axis=0)
+    noise = lane.unwrap(bared, BITS) - plain
+    deviation = terms.noise_multiplier * levels * np.sqrt(len(sums.survivors[context]) / sharers[0])
     assert 0.5 * deviation < noise.std() < 1.5 * deviation
     assert np.abs(noise).max() < 6 * deviation
     moved = model(four, name, 1) - model(four, name, 0)
     [nonce] = _nonces(four, name)
-    sensible = lane.gather(plain * (terms.clip / steps_per_clip(levels, len(plain))), len(moved), int(nonce[:16], 16))
-    divisor = four.federation.coordinator.store.task(name).manifest().divisor()
-    assert np.abs(moved * divisor - sensible).max() < 6 * deviation * terms.clip / levels
-    assert np.linalg.norm(moved * divisor - sensible) > 0
+    clear = lane.gather(plain * (terms.clip / steps_per_clip(levels, len(plain))), len(moved), int(nonce[:16], 16))
+    error = moved * manifest.divisor() - clear
+    assert 0 < np.abs(error).max() < 6 * deviation * terms.clip / levels
 
 
 def _nonces(town: Town, name: str) -> list[str]:
