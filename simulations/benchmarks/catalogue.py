@@ -7,10 +7,11 @@ CATALOGUE = {
     "exchange": "Codecs: error against bits beside the theoretical limits, sums of lanes, bias, speed.",
     "aggregation": "Answers folded in as they arrive: GB/s on one core, memory against the number of parties.",
     "exchange_learning": "Accuracy against bits per value on real motion, round by round; twenty minutes.",
+    "exchange_trials": "References, rotations, AdamW, ten million parameters, bytes beside Flower's; fifteen minutes.",
     "secagg": "Secure aggregation: a party's and the coordinator's time beside Flower's SecAgg+; two minutes.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
-    "privacy_utility": "What privacy costs, by ε and by people, and what each remedy buys; seven minutes.",
+    "privacy_utility": "What privacy costs, by ε and by people, with noise that parties share; fifteen minutes.",
     "generation": "How much like people generated motion is: real, invented and generated windows as teachers.",
     "recommendation": "How well recommendations are: federated, private, central, and by popularity.",
 }
