@@ -1,0 +1,153 @@
+"""What was tried around the exchange: references that both ends agree on, rotations, AdamW, bytes by Flower's ruler."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from federation.terms import TrainingTerms
+from federation.workloads import find
+from simulations.benchmarks import exchange_bytes, exchange_large, exchange_trials
+from simulations.benchmarks import exchange_trials_learning as learning
+from simulations.benchmarks.exchange_flower import carried, fedavg
+from simulations.benchmarks.exchange_rounds import References, Stage, Way, adamw, coded, pace, transfer
+
+INVENTED = "invented, 16 parties"
+EXACT = Way("exact")
+
+
+def small(learning_rate):
+    """Two parties of one person with eight rows each, who judge themselves; one step a round."""
+    workload = find("exercise_recognition")
+    parties = [workload.invent(seed, 1, 8) for seed in range(2)]
+    return Stage(workload, parties, parties[0], TrainingTerms(learning_rate=learning_rate), 2)
+
+
+def vectors(parties=4, size=300, seed=1):
+    return np.random.default_rng(seed).standard_normal((parties, size))
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1), st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True))
+@settings(max_examples=30, deadline=None)
+def test_the_coordinators_reference_is_the_mean_of_the_parties_whoever_is_drawn(seed, moved, drawn):
+    shares, references = np.array([0.1, 0.2, 0.3, 0.4]), References.zero(4, 300)
+    for number, here in enumerate((np.arange(4), np.sort(drawn))):
+        exact = vectors(seed=seed + number)[here]
+        transfer(exact, here, shares, references, (Way("", 0.5, moved), number))
+    assert np.allclose(references.mean, shares @ references.own)
+
+
+def test_without_loss_the_mean_is_exact_whatever_the_references():
+    shares, references, everybody = np.full(4, 0.25), References.zero(4, 300), np.arange(4)
+    for number in range(3):
+        exact = vectors(seed=number)
+        mean, came = transfer(exact, everybody, shares, references, (replace(EXACT, pace=0.3), number))
+        assert np.allclose(mean, exact.mean(axis=0))
+        assert np.allclose(came, exact)
+
+
+def test_references_make_the_error_of_a_standing_vector_vanish():
+    exact, shares, references = vectors(), np.full(4, 0.25), References.zero(4, 300)
+    way = Way("", 0.5, pace(0.5, 300))
+    errors = []
+    for number in range(40):
+        mean, _ = transfer(exact, np.arange(4), shares, references, (way, number))
+        errors.append(np.square(mean - exact.mean(axis=0)).sum())
+    assert errors[-1] < errors[0] / 100
+
+
+def test_parties_that_agree_err_alike_only_under_one_rotation():
+    vector = vectors(1)[0]
+    own, one = Way("", 0.1), Way("", 0.1, own_rotation=False)
+    assert (coded(one, vector, 5, 0) == coded(one, vector, 5, 1)).all()
+    assert (coded(own, vector, 5, 0) != coded(own, vector, 5, 1)).any()
+    assert (coded(own, vector, 5, 0) != coded(own, vector, 6, 0)).any()
+
+
+def test_references_move_slower_the_fewer_bits_there_are():
+    assert 0 < pace(0.1, 5000) < pace(0.5, 5000) < pace(4.0, 5000) <= 1
+
+
+def test_the_first_step_of_adamw_is_as_long_as_the_learning_rate():
+    stage = small(0.01)
+    update = adamw(stage, stage.workload.initial(0), stage.judges, 1)
+    assert update.shape == (learning.VALUES,)
+    assert float(update.abs().max()) == pytest.approx(0.01, rel=0.05)
+    assert torch.equal(update, adamw(stage, stage.workload.initial(0), stage.judges, 1))
+
+
+def test_a_run_tells_accuracy_and_errors_of_each_round(monkeypatch):
+    monkeypatch.setattr(learning, "prepared", lambda setting, fold, rate: small(rate))
+    case = learning.Case(learning.URQ)
+    row = learning.train(INVENTED, case, 0.2, 0, rounds=2)
+    assert len(row["accuracy"]) == len(row["error of the mean"]) == 2
+    assert row["error of one"][0] > row["error of the mean"][0] > 0
+
+
+def row(case, fold, accuracy, rate=0.2, people=INVENTED):
+    figures = {"accuracy": [0.0, *[accuracy] * 5], "error of the mean": [4.0, *[2.0] * 5], "error of one": [9.0] * 6}
+    return {"people": people, "optimiser": case.optimiser, "rate": rate, "way": case.way.name, "fold": fold} | figures
+
+
+PLAIN, CODED = learning.Case(learning.AS_THEY_ARE), learning.Case(learning.URQ)
+
+
+def test_differences_are_taken_within_folds_that_both_have():
+    rows = [row(PLAIN, fold, 0.5 + fold / 10) for fold in range(2)]
+    rows += [row(CODED, fold, 0.49 + fold / 10) for fold in range(3)]
+    plain, coded_line = learning.summary(rows)
+    assert (plain["folds"], coded_line["folds"]) == (2, 2)
+    assert plain["against fp32 (points)"] is None
+    assert coded_line["against fp32 (points)"] == "-1.0 ± 0.0"
+    assert (coded_line["error of the mean, first round"], coded_line["last five"]) == (4.0, 2.0)
+
+
+def test_rates_are_compared_in_the_first_fold_and_what_is_done_is_not_run_again():
+    rates = [(fold, rate) for people, case, rate, fold in learning.runs([]) if (people, case) == (INVENTED, PLAIN)]
+    assert rates == [*((0, rate) for rate in learning.RATES[learning.SGD]), (1, 0.2), (2, 0.2)]
+    left = list(learning.runs([row(PLAIN, 0, 0.5)]))
+    assert len(left) == len(list(learning.runs([]))) - 1
+
+
+def test_flowers_message_is_four_bytes_a_value_and_what_frames_them():
+    state = exchange_large.model("14k")
+    for sent in fedavg(state):
+        assert 4 * learning.VALUES < sent < 1.2 * 4 * learning.VALUES
+    small, large = carried(b"a" * 100, b"b" * 100), carried(b"a" * 100, b"b" * 1100)
+    assert small[0] == large[0] > 100
+    assert 1000 <= large[1] - small[1] <= 1020
+
+
+def test_every_way_of_exchange_is_counted_by_one_ruler(monkeypatch):
+    monkeypatch.setattr(exchange_bytes, "SIZES", ("14k",))
+    stock, whole, few, secure = exchange_bytes.sizes()
+    assert stock["both ways"] == "1 ×"
+    assert (
+        float(few["up"].replace(",", "")) < float(secure["up"].replace(",", "")) < float(whole["up"].replace(",", ""))
+    )
+    assert float(few["both ways"].split()[0]) > 15
+
+
+def test_every_step_is_measured_with_its_memory(monkeypatch):
+    monkeypatch.setattr(exchange_large, "model", lambda name: {"w": torch.ones(300_000)})
+    steps = [line for kind in exchange_large.STEPS for line in exchange_large.measured(kind)]
+    assert len(steps) == 10
+    decoded = next(line for line in steps if line["step"] == "urq 0.1, decode")
+    assert decoded["peak above its inputs, MB"] >= 1
+
+
+def test_the_page_is_made_from_what_was_measured(tmp_path, monkeypatch):
+    rows = [row(case, 0, 0.5, rate=learning.CHOSEN[case.optimiser]) for case in learning.cases()]
+    monkeypatch.setattr(exchange_trials.exchange_trials_learning, "collect", lambda raw: rows)
+    monkeypatch.setattr(exchange_trials.exchange_large, "costs", lambda module: [{"step": "mask", "ms": 1}])
+    monkeypatch.setattr(exchange_trials.exchange_bytes, "sizes", lambda: [{"exchange": "ours", "up": 1}])
+    exchange_trials.main(tmp_path)
+    measured = json.loads((tmp_path / "exchange_trials.json").read_text())
+    assert {"learning", "costs", "bytes", "commit"} <= set(measured)
+    text = (tmp_path / "exchange_trials.md").read_text()
+    assert "| AdamW | 0.01 | urq 0.1 |" in text
+    assert "one rotation for all" in text
