@@ -98,11 +98,18 @@ def _task(found: Found, name: str) -> Json:
         "bytes_down": status["bytes_down"],
         "ratio": status["ratio"],
         "score_bytes": status["score_bytes"],
+        "updates": _travelled(found.trained.contracts[name]["manifest"]["exchange"]),
         "final_score": headline(status),
         "privacy": card["privacy"]["sentence"],
         "digest": status["digest"],
         "release_verified": all(line["passed"] for line in found.trained.verified[name]),
     }
+
+
+def _travelled(exchange: Json) -> str:
+    """How updates travelled, as a person reads it."""
+    bits = f", {exchange['up_bits']:g} bits" if exchange.get("up_bits") else ""
+    return f"{exchange['up']}{bits}{', under masks' if exchange['secure'] else ''}"
 
 
 def _round(line: Json) -> Json:

@@ -75,6 +75,7 @@ def _tasks(tasks: Sequence[Json]) -> Any:
         "promised": "#ε promised",
         "epsilon_spent": "#ε spent",
         "delta": "#δ",
+        "updates": "updates travel as",
         "bytes": "#bytes of rounds",
         "times": "#times fewer than fp32",
         "verified": "release verified",

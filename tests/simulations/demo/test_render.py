@@ -25,6 +25,7 @@ def task(name, workload, epsilon):
         "headline": "accuracy",
         "higher_is_better": True,
         "rounds": rounds,
+        "updates": "lane, 10 bits, under masks",
         "rounds_done": 3,
         "final_score": 0.5,
     }
