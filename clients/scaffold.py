@@ -15,9 +15,9 @@ from pyroaring import BitMap
 from clients import training
 from clients.consent import permitted
 from clients.node import Agreed, Node
-from clients.sendable import shared_seed
 from clients.store import Variate
 from federation import codecs
+from federation.codecs.seeds import own_seed
 from federation.messages import TrainRequest
 from federation.schema import Rows
 from federation.workload import Vector, Weights, trained_names
@@ -81,7 +81,7 @@ def keep(node: Node, agreed: Agreed, control: Control, sent: bytes, people: BitM
         return
     size = len(control.own)
     codec = codecs.find(manifest.exchange.up, manifest.exchange.up_bits)
-    both = codec.decode(sent, 2 * size, shared_seed(question.nonce))
+    both = codec.decode(sent, 2 * size, own_seed(question.nonce, node.pinned.party))
     vector = control.own + both[size:].astype(np.float64)
     node.store.keep_variate(
         Variate(question.task, question.round, vector, people, manifest.purpose, manifest.expires_at)

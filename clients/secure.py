@@ -17,12 +17,13 @@ import torch
 from clients.node import Agreed, Node, Question
 from clients.policy import Unprotected
 from clients.replies import common, record
-from clients.sendable import Public, shared_seed
+from clients.sendable import Public
 from clients.store import masks
 from clients.store.records import Dealt, MaskState
 from federation import quorum, secure
 from federation.acceptance import Acceptance, seal_seed, verify_acceptance
 from federation.codecs import lane
+from federation.codecs.seeds import shared_seed
 from federation.errors import Refusal, Refused, SecaggError, WireError
 from federation.ids import PartyId, TaskDigest
 from federation.manifest import Manifest

@@ -42,13 +42,8 @@ def public(update: torch.Tensor, weight: float, clip: float) -> Public:
     return Public((vector * scale).astype(np.float32), _SEAL)
 
 
-def encode(sendable: Sendable, terms: ExchangeTerms, nonce: str) -> bytes:
-    """The bytes of a value that may leave, in the task's codec, whose randomness is public, drawn from the question."""
+def encode(sendable: Sendable, terms: ExchangeTerms, seed: int) -> bytes:
+    """The bytes of a value that may leave, in the task's codec; `seed` is public (`federation.codecs.seeds`)."""
     if isinstance(sendable, MaskedShare):
         return lane.pack(sendable.lanes, sendable.bits)
-    return codecs.find(terms.up, terms.up_bits).encode(sendable.vector, shared_seed(nonce))
-
-
-def shared_seed(nonce: str) -> int:
-    """Public randomness that both sides know: the first 64 bits of the question's nonce."""
-    return int(nonce[:16], 16)
+    return codecs.find(terms.up, terms.up_bits).encode(sendable.vector, seed)

@@ -13,7 +13,8 @@ from clients.policy import Unprotected, unprotected
 from clients.replies import common, record
 from clients.scaffold import Control
 from clients.secure import Turn, Unmasked
-from clients.sendable import Sendable, encode, public, shared_seed
+from clients.sendable import Sendable, encode, public
+from federation.codecs.seeds import own_seed, shared_seed
 from federation.errors import PrivacyError, Refusal, Refused
 from federation.ids import TaskDigest
 from federation.manifest import Manifest
@@ -179,7 +180,9 @@ def _record(
 ) -> bytes:
     """Gates *mask*, *encode* and *record*; in the same transaction masks become used, and new variates are kept."""
     with node.store.transaction():
-        payload = encode(_sendable(node, agreed, update, beside), agreed.manifest.exchange, header.nonce)
+        payload = encode(
+            _sendable(node, agreed, update, beside), agreed.manifest.exchange, own_seed(header.nonce, header.party)
+        )
         if isinstance(beside, Control):
             scaffold.keep(node, agreed, beside, payload, people or BitMap())
         blob = record(node, agreed, header, payload, people)

@@ -4,9 +4,9 @@ A node that cannot follow the differences says so and spends nothing; it is then
 """
 
 from clients.node import Agreed, Node
-from clients.sendable import shared_seed
 from clients.store import views
 from federation import codecs
+from federation.codecs.seeds import shared_seed
 from federation.errors import Refusal, Refused, WireError
 from federation.messages import EvaluateRequest, ModelRequest
 from federation.roles import Step, may

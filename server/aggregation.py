@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from federation import codecs, phases, wire
 from federation.codecs import lane
+from federation.codecs.seeds import own_seed
 from federation.errors import PacelineError, SignatureError, WireError
 from federation.ids import LedgerHead, PartyId
 from federation.manifest import Manifest
@@ -159,7 +160,7 @@ def check(
         return CheckedMask(party, lane.unpack(payload, count, bits), answer.snapshot, answer.ledger_head, _SEAL)
     codec = codecs.find(exchange.up, exchange.up_bits)
     answer, payload = _update(blob, key, party, request, codec.max_bytes(size))
-    vector = codec.decode(payload, size, int(request.nonce[:16], 16))
+    vector = codec.decode(payload, size, own_seed(request.nonce, party))
     phase = run.workload.phase(request.phase)
     cut = robust.cut(vector, robust.longest(run.manifest, phase, party, size))
     return Checked(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from federation import wire
+from federation.codecs.seeds import shared_seed
 from federation.messages import (
     AgreeRequest,
     EvaluateRequest,
@@ -107,7 +108,7 @@ def _outgoing(run: Run, kind: str, model: Model | None, nonce: str) -> tuple[byt
         return b"", NOTHING
     if is_shared(run.manifest.exchange):  # `server.view` adds what each party lacks
         return b"", trail_of(model).view.digest
-    return to_wire(run, _travels(run, kind, model), int(nonce[:16], 16))
+    return to_wire(run, _travels(run, kind, model), shared_seed(nonce))
 
 
 def _travels(run: Run, kind: str, model: Model) -> Vector:

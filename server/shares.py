@@ -8,6 +8,7 @@ import numpy as np
 
 from federation import quorum, secure
 from federation.codecs import lane
+from federation.codecs.seeds import shared_seed
 from federation.errors import SecaggError
 from federation.ids import PartyId
 from federation.manifest import Manifest
@@ -66,7 +67,7 @@ class Shares:
 
     def _read(self, lanes: lane.Lanes, size: int) -> Vector:
         """Whole numbers modulo 2^bits as a sum of updates."""
-        terms, exchange, seed = self.manifest.privacy, self.manifest.exchange, int(self.question.nonce[:16], 16)
+        terms, exchange, seed = self.manifest.privacy, self.manifest.exchange, shared_seed(self.question.nonce)
         bits = int(exchange.up_bits)
         if isinstance(terms, PersonTerms) and terms.noise == "shared":
             step = terms.clip / steps_per_clip(terms.levels, len(lanes))

@@ -14,6 +14,7 @@ import numpy as np
 from clients.node import Node
 from clients.rounds import MAX_MODEL_BYTES
 from federation import codecs, wire
+from federation.codecs.seeds import own_seed
 from federation.ids import PartyId
 from federation.link import Link, Reply
 from federation.messages import TrainRequest, UpdateAnswer
@@ -100,15 +101,13 @@ class Weather:
         answer, payload = wire.read_answer(blob, node.identity.public_key, MAX_MODEL_BYTES)
         if not isinstance(answer, UpdateAnswer):
             return blob
-        terms, shared = self.run.manifest.exchange, int(question.nonce[:16], 16)
+        terms, seed = self.run.manifest.exchange, own_seed(question.nonce, party)
         codec = codecs.find(terms.up, terms.up_bits)
         weights, training = self.run.workload.initial(0), self.scenario.training
         names = trained_names(weights, self.run.workload.phase(question.phase), training.trains)
         size = sum(weights[name].numel() for name in names)
-        vector = _lie(
-            self.scenario.faults, codec.decode(payload, size, shared), _dice(self.seed, party, question.nonce)
-        )
-        return wire.pack(answer, codec.encode(vector, shared), node.identity)
+        vector = _lie(self.scenario.faults, codec.decode(payload, size, seed), _dice(self.seed, party, question.nonce))
+        return wire.pack(answer, codec.encode(vector, seed), node.identity)
 
 
 def _lie(faults: Faults, vector: Vector, dice: np.random.Generator) -> Vector:

@@ -13,9 +13,9 @@ from clients.algorithm_provider import public_rows
 from clients.node import Node
 from clients.policy import Policy
 from clients.rounds import answer
-from clients.sendable import shared_seed
 from clients.training import party_update
 from federation import wire
+from federation.codecs.seeds import shared_seed
 from federation.consent import Purpose
 from federation.errors import ManifestError, Refusal, RoundFailed
 from federation.ids import PartyId, TaskDigest
