@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from federation.terms import TrainingTerms
 from federation.workloads import find
+from privacy.secagg.shamir import SHARE_BYTES
 from simulations.benchmarks import exchange_bytes, exchange_large, exchange_trials
 from simulations.benchmarks import exchange_trials_learning as learning
 from simulations.benchmarks.exchange_flower import carried, fedavg
@@ -130,6 +131,8 @@ def test_every_way_of_exchange_is_counted_by_one_ruler(monkeypatch):
         float(few["up"].replace(",", "")) < float(secure["up"].replace(",", "")) < float(whole["up"].replace(",", ""))
     )
     assert float(few["both ways"].split()[0]) > 15
+    lanes, shares = 14_336, exchange_large.PARTIES * (exchange_bytes.SEALED_BYTES + SHARE_BYTES)
+    assert int(secure["our messages alone, down / up"].split(" / ")[1].replace(",", "")) > lanes + shares
 
 
 def test_every_step_is_measured_with_its_memory(monkeypatch):
