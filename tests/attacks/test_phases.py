@@ -78,7 +78,7 @@ def settled(pair: Federation, tmp_path: Path) -> Agree:
             "round_deadline_s": 30.0,
             "privacy": PRIVATE,
             "training": TRAINING,
-            "exchange": {"min_parties": 2},
+            "exchange": {"min_parties": 2, "up": "raw32", "down": "raw32"},
             "cohort": [{"party": party} | ({} if party == ALGO else {"people": 3}) for party in cohort],
         } | changes
         path = tmp_path / "task.toml"
