@@ -13,6 +13,7 @@ from federation.terms import TrainingTerms
 from federation.workload import trained_names
 from federation.workloads import exercise_recognition, running_pace
 from privacy.accounting import SampledGaussian, SampledSkellam, epsilon
+from privacy.levels import steps_per_clip
 from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
 from simulations.benchmarks.privacy_utility import cases, protocol, report
 from simulations.benchmarks.privacy_utility.__main__ import main
@@ -77,7 +78,8 @@ def test_shared_noise_is_that_of_the_contract_for_a_sum_without_the_party_that_m
     task, levels = motion.at(2.0, shared=True), 28
     cost = SampledSkellam(1.0, motion.noise(2.0, shared=True), levels)
     assert motion.surplus == 5 / 4
-    assert task.privacy.noise_multiplier == pytest.approx((5 / 4) ** 0.5 * cost.noise_multiplier)
+    wider = (5 / 4) ** 0.5 * levels / steps_per_clip(levels, 128)
+    assert task.privacy.noise_multiplier == pytest.approx(wider * cost.noise_multiplier)
     assert 1.99 < epsilon(cost, task.rounds, motion.delta) <= 2.0
 
 

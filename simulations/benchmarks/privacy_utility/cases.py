@@ -17,7 +17,7 @@ from federation.terms import TrainingTerms
 from federation.workload import Phase, Weights, Workload, trained_names
 from federation.workloads import exercise_recognition
 from privacy.accounting import noise_for
-from privacy.levels import ample_levels
+from privacy.levels import ample_levels, steps_per_clip
 from simulations.benchmarks.arithmetic import Privacy, Task
 from simulations.benchmarks.learning import read
 from simulations.datasets import pace_rows, ten_mile_runners
@@ -108,9 +108,14 @@ class Case:
         return Task(self.name, self.workload, self.plain_rounds, self.plain, None, self.plain_first, self.public)
 
     def at(self, epsilon: float, shared: bool) -> Task:
-        """Person-level DP-FedAvg at `epsilon` for all rounds together; `shared`: as Gaussian noise of that variance."""
-        terms = self.private
-        noise = self.noise(epsilon, shared) * (self.surplus**0.5 if shared else 1.0)
+        """Person-level DP-FedAvg at `epsilon` for all rounds together; `shared`: as Gaussian noise of that variance.
+
+        Shared noise is measured by levels, of which rounding takes some: a clip is fewer steps long.
+        """
+        terms, coordinates = self.private, lane.coordinates(self.parameters)
+        levels = ample_levels(coordinates)
+        wider = self.surplus**0.5 * levels / steps_per_clip(levels, coordinates) if shared else 1.0
+        noise = self.noise(epsilon, shared) * wider
         privacy = Privacy(
             terms.sampling_rate, noise, terms.clip, terms.rows_per_person, epsilon, self.delta, shared=shared
         )
@@ -259,8 +264,7 @@ def lifting() -> Case:
     largest = [name for name, _ in homes.most_common(PARTIES)]
     parties = [found.of(frozenset({name})) for name in largest]
     judges = found.of(frozenset(homes) - frozenset(largest))
-    start = LIFTERS.training.model_copy(update={"learning_rate": LIFTERS_PLAIN.learning_rate})
-    first, public = initial_weights(workload, start), public_rows(workload, start)
+    first, public = initial_weights(workload, LIFTERS.training), public_rows(workload, LIFTERS.training)
     return Case(
         name="lifters",
         workload=workload,

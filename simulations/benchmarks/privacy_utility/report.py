@@ -36,7 +36,7 @@ def page(document: Found) -> str:
         OPENING,
         _promises(document),
         "## Synthetic people with a watch: accuracy against ε\n",
-        "![Accuracy against ε for 100 to 6,400 people, and the error of runners and lifters]"
+        "![Accuracy against ε for 100 to 1,600 people, and the error of runners and lifters]"
         "(privacy_utility_epsilon.png)\n",
         "Dotted: no DP. Bars: standard deviation over seeds.\n",
         _accuracies(document["motion"]),
