@@ -29,7 +29,7 @@ from federation.workloads import find
 from server import robust
 from server.aggregation import Total, advance, check, fold, nothing
 from server.coordinator import Model, Run
-from simulations.benchmarks.record import commit, machine
+from simulations.benchmarks.record import commit, machine, table
 from simulations.specimens import ISSUED, identity, manifest
 
 SIZE = 10_000_000
@@ -281,7 +281,7 @@ Updates of {SIZE:,} values; a float32 model of that size has {4 * SIZE / MEGA:.0
 
 On one core, by the processor's clock, from memory: no answer was in a cache before.
 
-{_table(measured["speed"])}
+{table(measured["speed"])}
 
 ## What the sum is kept in
 
@@ -289,7 +289,7 @@ On one core, by the processor's clock, from memory: no answer was in a cache bef
 bits. The last column is the share of coordinates that come out different if the same answers arrive in the opposite
 order: in float64 none, so that engines and restarts give the same weights. That is why the sum is kept in float64.
 
-{_table(measured["accuracy"])}
+{table(measured["accuracy"])}
 
 ## Memory
 
@@ -297,21 +297,14 @@ Peak of resident memory above what Python and its libraries take, of a process t
 the other and then moves the model: the model, its sum in float64 (two models long), one message, and the payload that
 is cut out of it.
 
-{_table(measured["memory"])}
+{table(measured["memory"])}
 
 ## Rules that compare updates
 
 `aggregation = "median"` and the others keep all updates of a round; seconds for {SIZE // 10:,} values.
 
-{_table(measured["rules"])}
+{table(measured["rules"])}
 """
-
-
-def _table(rows: Table) -> str:
-    columns = list(rows[0])
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
     updates = [{key: row[key] for key in row if key != "optimiser"} for row in learning if row["optimiser"] == SGD]
     coded = [row for row in updates if row["rate"] == CHOSEN[SGD]]
     optimisers = [row for row in learning if row["updates"] in {"fp32", "urq 0.1"}]
-    kept = ("people", "folds", "optimiser", "rate", "updates", "accuracy (%)", "against fp32 (points)")
     return f"""# Trials around the exchange
 
 `{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
@@ -76,7 +75,12 @@ error is a tenth smaller, which no accuracy shows. They would also put a state o
 round is lost or a party is not drawn, and under privacy terms send what depends on earlier rounds' rows without
 being counted. They do not become a term.
 
-## AdamW at the nodes
+{_optimisers_and_size(measured, optimisers)}"""
+
+
+def _optimisers_and_size(measured: Mapping[str, Table], optimisers: Table) -> str:
+    kept = ("people", "folds", "optimiser", "rate", "updates", "accuracy (%)", "against fp32 (points)")
+    return f"""## AdamW at the nodes
 
 Moments begin at zero in each round, since nodes keep no state; weight decay 0.01. Rates were compared in the first
 fold only; the other folds take SGD with {CHOSEN[SGD]:g} and AdamW with {CHOSEN[ADAMW]:g}.

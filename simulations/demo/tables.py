@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from simulations.demo import consent_tables
 from simulations.demo.cast import CAST
+from simulations.demo.consent_tables import OWN
 from simulations.demo.render import table
 from simulations.pages.page import size, words
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 COORDINATOR, COHORT = "coordinator", "everyone in the cohort"
-OWN = "that party only, each its own row"
 SHORT = 12
 
 
@@ -23,9 +24,9 @@ def all_of(found: "Found", tasks: Sequence[Json], seconds: Mapping[str, float]) 
         "statements": _statements(tasks),
         "parties": _parties(found),
         "holdings": _holdings(found),
-        "consent": _consent(found),
-        "withdrawal": _withdrawal(found),
-        "other_purpose": _other_purpose(found),
+        "consent": consent_tables.recorded(found),
+        "withdrawal": consent_tables.withdrawal(found),
+        "other_purpose": consent_tables.other_purpose(found),
         "refusals": _refusals(found),
         "vetoes": _vetoes(found),
         "budgets": _budgets(found),
@@ -143,78 +144,6 @@ def _holdings(found: "Found") -> Any:
         "file": "imported from",
     }
     return table("What each party holds", OWN, columns, rows)
-
-
-def _consent(found: "Found") -> Any:
-    rows = []
-    for item in found.opened.consents:
-        rows.append(
-            {
-                "party": item.party,
-                "workload": item.workload.replace("_", " "),
-                "group": "held out" if item.held_out else "training",
-                "people": item.people,
-                "for_purpose": item.people - len(item.other),
-                "other": len(item.other),
-                "guardian": item.by_guardian,
-                "scores": item.people if item.held_out else 0,
-            }
-        )
-    columns = {
-        "party": "party",
-        "workload": "workload",
-        "group": "people who",
-        "people": "#people",
-        "for_purpose": "#train-motion-models",
-        "other": "#another purpose only",
-        "scores": "#publish-scores",
-        "guardian": "#stated by a guardian",
-    }
-    return table(
-        "Recorded before the first round",
-        OWN,
-        columns,
-        rows,
-        "Runners younger than 16 are covered by a guardian's statement; the node refuses their own.",
-    )
-
-
-def _withdrawal(found: "Found") -> Any:
-    task = found.trained.withdrawal["task"]
-    uses = {use["round"]: use for use in found.withdrawn["uses"] if use["task"] == task}
-    rows = [
-        {
-            "round": line["round"],
-            "committed": line["committed_at"][11:19],
-            "used": line["round"] in uses,
-            "consent": uses.get(line["round"], {}).get("consented_at", ""),
-        }
-        for line in found.trained.status[task]["history"]
-        if line["round"] > 0
-    ]
-    columns = {
-        "round": "#round",
-        "committed": "committed (UTC)",
-        "used": "their rows were used",
-        "consent": "under the statement of",
-    }
-    return table(
-        f"Rounds of task {task}, as that person may be told", f"{found.trained.withdrawal['party']} only", columns, rows
-    )
-
-
-def _other_purpose(found: "Found") -> Any:
-    rows = [
-        {
-            "party": party,
-            "person": story["person"],
-            "purposes": ", ".join(line["purpose"] for line in story["statements"]),
-            "uses": len(story["uses"]),
-        }
-        for party, story in found.other.items()
-    ]
-    columns = {"party": "party", "person": "person", "purposes": "permits", "uses": "#rounds that used their rows"}
-    return table("The person who permits another purpose only", f"{', '.join(found.other)} only", columns, rows)
 
 
 def _refusals(found: "Found") -> Any:
