@@ -148,8 +148,18 @@ def _leaves(manifest: Manifest, role: Role) -> str:
     coded = f"{codec} in about {bits:g} bits per number" if bits else codec
     return (
         f"per round {size}, {noise}, coded as {coded}; a keyed commitment to the consent snapshot; the "
-        "ledger's head; or a refusal with a code. Never rows, pseudonyms, counts or losses."
+        f"ledger's head; or a refusal with a code. Never rows, pseudonyms, counts or losses.{_combined(manifest)}"
     )
+
+
+def _combined(manifest: Manifest) -> str:
+    """How the coordinator makes one update of all, where it does more than add them up."""
+    training = manifest.training
+    rule = "" if training.aggregation == "mean" else f" The coordinator combines updates by {training.aggregation}"
+    if training.byzantine:
+        rule += f", so that {training.byzantine} hostile parties change little"
+    cut = f" Updates longer than {training.norm_limit:g} are cut to that length." if training.norm_limit else ""
+    return (f"{rule}." if rule else "") + cut
 
 
 def _treated(manifest: Manifest) -> str:

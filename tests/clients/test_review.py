@@ -29,3 +29,12 @@ def test_how_many_parties_of_a_sum_were_confirmed_is_told():
     told = _confirmed(task, Members(fingerprints=known))
     assert "Here 2 of these 6 were confirmed before" in told
     assert _confirmed(specimens.manifest(), Members(fingerprints=known)) == ""
+
+
+def test_how_the_coordinator_combines_updates_is_told_where_it_does_more_than_add():
+    task = specimens.manifest()
+    assert _leaves(task, Role.DATA_PROVIDER).endswith("counts or losses.")
+    robust = {"aggregation": "trimmed-mean", "byzantine": 2, "norm_limit": 3.0}
+    told = _leaves(task.model_copy(update={"training": task.training.model_copy(update=robust)}), Role.DATA_PROVIDER)
+    assert "combines updates by trimmed-mean, so that 2 hostile parties change little." in told
+    assert told.endswith("longer than 3 are cut to that length.")
