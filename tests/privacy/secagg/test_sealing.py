@@ -34,8 +34,9 @@ def test_the_receiver_reads_what_was_sealed(plaintext):
         (RECEIVER, OTHER, CONTEXT),
         (RECEIVER, SENDER, b"task, round 3, attempt 2"),
         (RECEIVER, SENDER, CONTEXT + b"\0"),
-        (SENDER, RECEIVER, CONTEXT),  # reflected to its sender
+        (SENDER, RECEIVER, CONTEXT),
     ],
+    ids=["another receiver", "another sender", "another attempt", "a longer context", "reflected to its sender"],
 )
 def test_another_receiver_sender_context_or_direction_reads_nothing(private, peer, context):
     with pytest.raises(SecaggError, match="not sealed for us by this peer in this round"):
