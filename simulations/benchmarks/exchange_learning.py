@@ -223,7 +223,8 @@ def draw(rows: Table, path: Path) -> None:
                 mean = [statistics.mean(points) for points in zip(*curves, strict=True)]
                 plain = case is PLAIN
                 colour, width = QUIET if plain else COLOURS[number % len(COLOURS)], 3.0 if plain else 1.2
-                panel.plot(range(1, len(mean) + 1), mean, label=case.name, color=colour, lw=width)
+                dash = "-" if number < len(COLOURS) else "--"
+                panel.plot(range(1, len(mean) + 1), mean, label=case.name, color=colour, lw=width, ls=dash)
         panel.set_xlabel("round")
         panel.set_ylabel("accuracy on people held out")
         heading(panel, name)
@@ -246,7 +247,8 @@ life. Two people are held out in each fold, others each time, so that accuracy d
 "against fp32" compares within a fold and differs less. *invented*: 64 people who train in 16 parties with skewed
 classes and watches worn askew, because targets for n ≥ 16 cannot be tried on so few real people. Bits and ratios are
 those of a round after the first, by the bytes that were sent, headers and keys included: a model of 14,000 values takes
-880 bytes at half a bit, and headers of 500 to 900 bytes weigh as much, which they would not with a larger model.
+880 bytes at half a bit, and headers of 500 to 900 bytes weigh as much. What larger models take is on the page of
+[trials](exchange_trials.md).
 
 {record.table(summary(rows))}
 """
