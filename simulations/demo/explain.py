@@ -106,7 +106,7 @@ def against_start(start: float, score: float) -> str:
 
 
 def _epsilon(pair: Pair) -> str:
-    return f"{pair.private.privacy.epsilon:g}" if isinstance(pair.private.privacy, PersonTerms) else "∞"
+    return f"{pair.private.privacy.epsilon:.4g}" if isinstance(pair.private.privacy, PersonTerms) else "∞"
 
 
 def _times(ratio: float) -> str:

@@ -64,7 +64,7 @@ def spending(budgets: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _protection(task: Task) -> str:
-    return "no DP" if task["epsilon"] is None else f"ε = {task['epsilon']:g}"
+    return "no DP" if task["epsilon"] is None else f"ε = {task['epsilon']:.4g}"
 
 
 def _highest(tasks: Sequence[Task], workload: str) -> float:
