@@ -49,15 +49,33 @@ def people(seed: int, count: int = 6) -> Rows:
     return find(WORKLOAD).invent(seed, count, 2)
 
 
-@pytest.fixture
-def federation(tmp_path: Path) -> Federation:
-    cast = (
+LASTING = GENEROUS.model_copy(
+    update={
+        "max_epsilon": 100.0,
+        "max_epsilon_per_task": 100.0,
+        "allow_unprotected": tuple(f"task-{number}" for number in range(100)),
+    }
+)
+
+
+def cast() -> tuple[Cast, ...]:
+    return (
         Cast(LAB, Role.DATA_PROVIDER, people(1)),
         Cast(ARCHIVE, Role.DATA_PROVIDER, people(2)),
         Cast(COACH, Role.TRAINER, people(3, 2), people(4, 3)),
         Cast(ALGO, Role.ALGORITHM_PROVIDER),
     )
-    return gather(tmp_path, WORKLOAD, cast, GENEROUS, SeededSource(1))
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Federation:
+    return gather(tmp_path, WORKLOAD, cast(), GENEROUS, SeededSource(1))
+
+
+@pytest.fixture(scope="module")
+def lasting_federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
+    """One federation for all tests of a module, each of which has a task of its own, ``task-N``."""
+    return gather(tmp_path_factory.mktemp("lasting"), WORKLOAD, cast(), LASTING, SeededSource(1))
 
 
 @pytest.fixture

@@ -39,3 +39,11 @@ def require_finite(vector: Vector) -> None:
             return
     if len(vector) and not (np.isfinite(vector.max()) and np.isfinite(vector.min())):
         raise WireError("the decoded vector holds NaN or ∞; the sender is broken or hostile, leave its message out.")
+
+
+def require_bounds(data: bytes, size: int, least: int, most: int) -> None:
+    """Raise `WireError` unless `data` has `least` to `most` bytes; none at all for a vector of no values."""
+    if len(data) > most or (len(data) < least if size else data):
+        raise WireError(
+            f"{len(data)} bytes for a vector of {size} values; expected at most {most} and at least {least}."
+        )

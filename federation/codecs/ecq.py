@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from federation.codecs import block_words, scale_classes
 from federation.codecs.block_words import BLOCK, LARGEST_LEVEL, Odds, Sorted
-from federation.codecs.checks import Vector, require_finite, require_vector
+from federation.codecs.checks import Vector, require_bounds, require_finite, require_vector
 from federation.codecs.scale_classes import Classes
 from federation.errors import WireError
 
@@ -70,12 +70,7 @@ def encode(bits: float, vector: Vector, _shared_seed: int) -> bytes:
 def decode(bits: float, data: bytes, size: int, _shared_seed: int) -> Vector:
     """The rounded vector; refuses what no encoder writes."""
     _require_size(size)
-    body = len(data) - _HEAD.size
-    if len(data) > max_bytes(bits, size) or (body < 0 if size else data):
-        raise WireError(
-            f"{len(data)} bytes for a vector of {size} values; expected at most {max_bytes(bits, size)} and "
-            f"at least {_HEAD.size}."
-        )
+    require_bounds(data, size, _HEAD.size, max_bytes(bits, size))
     if data in (b"", bytes(_HEAD.size)):
         return np.zeros(size, np.float32)
     step, one, more, first, ratio = _HEAD.unpack_from(data)

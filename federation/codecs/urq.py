@@ -14,7 +14,7 @@ import struct
 import numpy as np
 
 from federation.codecs import entropy, rotation, sign_hiding
-from federation.codecs.checks import Vector, require_finite, require_vector
+from federation.codecs.checks import Vector, require_bounds, require_finite, require_vector
 from federation.codecs.entropy import LARGEST_STEP, SMALLEST_STEP
 from federation.errors import WireError
 
@@ -48,12 +48,7 @@ def encode(bits: float, vector: Vector, shared_seed: int) -> bytes:
 def decode(bits: float, data: bytes, size: int, shared_seed: int) -> Vector:
     """An unbiased estimate of the vector; refuses what no encoder writes."""
     _require_size(size)
-    body = len(data) - _HEAD.size
-    if len(data) > max_bytes(bits, size) or (body < 0 if size else data):
-        raise WireError(
-            f"{len(data)} bytes for a vector of {size} values; expected at most {max_bytes(bits, size)} and "
-            f"at least {_HEAD.size}."
-        )
+    require_bounds(data, size, _HEAD.size, max_bytes(bits, size))
     if data in (b"", bytes(_HEAD.size)):
         return np.zeros(size, np.float32)
     step, upper = _HEAD.unpack_from(data)

@@ -11,12 +11,10 @@ import pytest
 
 from clients import budget
 from clients.node import Node
-from clients.policy import Policy
 from clients.rounds import answer
 from clients.store import open_store, views
 from clients.store.tables import ViewRow
 from federation import codecs, wire
-from federation.consent import Purpose
 from federation.errors import Refusal, WireError
 from federation.ids import PartyId
 from federation.messages import (
@@ -27,15 +25,12 @@ from federation.messages import (
     ScoresAnswer,
     UpdateAnswer,
 )
-from federation.roles import Role
 from federation.shared_view import View, difference, join, moved
 from federation.signing import Identity
 from federation.terms import ExchangeTerms
-from federation.workloads import find
 from server.coordinator import Model, run_of
 from server.questions import pose
-from simulations.parties import Cast, Federation, gather
-from simulations.seeded import SeededSource
+from simulations.parties import Federation
 
 LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
 TERMS = ExchangeTerms(min_parties=2, down="ecq", down_bits=4.0)
@@ -43,30 +38,9 @@ SHARED = {"min_parties": 2, "down": "ecq", "down_bits": 4.0}
 SIZE = 24
 
 
-POLICY = Policy(
-    purposes=(Purpose.TRAIN_MOTION_MODELS,),
-    workloads=("running_pace",),
-    max_epsilon=100.0,
-    delta=1e-3,
-    max_epsilon_per_task=100.0,
-    min_parties=2,
-    min_people=1,
-    allow_unprotected=tuple(f"task-{number}" for number in range(100)),
-    allow_published_scores=True,
-)
-
-
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
-    """One federation for all tests here, each of which has a task of its own."""
-    invent = find("running_pace").invent
-    cast = (
-        Cast(LAB, Role.DATA_PROVIDER, invent(1, 6, 2)),
-        Cast(ARCHIVE, Role.DATA_PROVIDER, invent(2, 6, 2)),
-        Cast(COACH, Role.TRAINER, invent(3, 2, 2), invent(4, 3, 2)),
-        Cast(ALGO, Role.ALGORITHM_PROVIDER),
-    )
-    return gather(tmp_path_factory.mktemp("view"), "running_pace", cast, POLICY, SeededSource(1))
+def federation(lasting_federation: Federation) -> Federation:
+    return lasting_federation
 
 
 def model(seed: int) -> np.ndarray:

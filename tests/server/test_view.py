@@ -7,25 +7,20 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from clients.policy import Policy
 from clients.store import views
 from federation import wire
-from federation.consent import Purpose
 from federation.errors import Refusal
 from federation.ids import PartyId, TaskDigest
 from federation.link import Reply
 from federation.messages import Answer, ModelRequest, RefusalAnswer
-from federation.roles import Role
 from federation.shared_view import View
 from federation.workload import flatten
-from federation.workloads import find
 from server import cohort
 from server.coordinator import Model, from_bytes, open_coordinator, trail_of
 from server.rounds import run_task
 from server.store import PartyRound
 from simulations.loopback import Loopback
-from simulations.parties import Cast, Federation, gather
-from simulations.seeded import SeededSource
+from simulations.parties import Federation
 
 LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
 SHARED = {
@@ -34,30 +29,9 @@ SHARED = {
 }
 
 
-POLICY = Policy(
-    purposes=(Purpose.TRAIN_MOTION_MODELS,),
-    workloads=("running_pace",),
-    max_epsilon=100.0,
-    delta=1e-3,
-    max_epsilon_per_task=100.0,
-    min_parties=2,
-    min_people=1,
-    allow_unprotected=tuple(f"task-{number}" for number in range(100)),
-    allow_published_scores=True,
-)
-
-
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
-    """One federation for all tests here, each of which has a task of its own."""
-    invent = find("running_pace").invent
-    cast = (
-        Cast(LAB, Role.DATA_PROVIDER, invent(1, 6, 2)),
-        Cast(ARCHIVE, Role.DATA_PROVIDER, invent(2, 6, 2)),
-        Cast(COACH, Role.TRAINER, invent(3, 2, 2), invent(4, 3, 2)),
-        Cast(ALGO, Role.ALGORITHM_PROVIDER),
-    )
-    return gather(tmp_path_factory.mktemp("view"), "running_pace", cast, POLICY, SeededSource(1))
+def federation(lasting_federation: Federation) -> Federation:
+    return lasting_federation
 
 
 class Killed(BaseException):
