@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, create_engine
@@ -82,6 +82,7 @@ class Database:
                 self._raw.close()
                 raise
         self._engine = create_engine("sqlite://", creator=lambda: self._raw, poolclass=StaticPool)
+        event.listen(self._engine, "handle_error", _keep_connection)
         self._engine.connect().close()  # SQLAlchemy's first look at a database ends with a rollback: not inside of ours
         self._spare = Transaction(self._engine, self._raw)
         self._undone = 0
@@ -147,6 +148,11 @@ class Database:
                 self._session = None
                 if self._spare.in_transaction() or self._spare.identity_map:
                     self._spare.close()
+
+
+def _keep_connection(context: ExceptionContext) -> None:
+    """Ctrl-C in a statement makes SQLAlchemy close the connection; that of a file can still roll back."""
+    context.is_disconnect = False
 
 
 def _create(path: Path, layout: Layout) -> None:

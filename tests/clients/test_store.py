@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from pyroaring import BitMap
+from sqlalchemy import Engine, event
 
 from clients import consent, people
 from clients.consent import ConsentStatement
@@ -267,6 +268,20 @@ def test_a_file_that_is_no_database_and_a_folder_that_is_not_there(tmp_path):
         open_store(tmp_path)
     with pytest.raises(StoreError, match="there is no folder"):
         open_store(tmp_path / "nowhere")
+
+
+def test_ctrl_c_in_a_statement_undoes_its_transaction_and_the_store_goes_on(store):
+    def press(cursor, statement, parameters, context):
+        raise KeyboardInterrupt
+
+    event.listen(Engine, "do_execute", press)
+    try:
+        with pytest.raises(KeyboardInterrupt), store.transaction():
+            people.person_numbers(store, ["ann"])
+    finally:
+        event.remove(Engine, "do_execute", press)
+    assert people.known_numbers(store, ["ann"]) == {}
+    assert people.person_numbers(store, ["ann"]).keys() == {"ann"}
 
 
 def test_a_closed_store_says_so(store):
