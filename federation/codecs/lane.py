@@ -50,9 +50,7 @@ def coordinates(size: int) -> int:
 def spread(rows: Reals, shared_seed: int) -> Reals:
     """Each row (size,) turned by the same public rotation: (rows, coordinates), of the same L2 norms and type."""
     layout = _layout(rows.shape[1])
-    turned = np.empty((len(rows), layout.size), rows.dtype)
-    for row, place in zip(rows, turned, strict=True):
-        place[:] = rotation.forward(row, layout, shared_seed)
+    turned = rotation.forward(rows, layout, shared_seed)
     turned /= layout.block
     return turned
 

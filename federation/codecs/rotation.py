@@ -48,11 +48,15 @@ def shape(size: int, bits: float) -> Shape:
     return Shape(-(-size // block), block)
 
 
-def forward(vector: Vector, layout: Shape, shared_seed: int) -> Vector:
-    """The rotated vector, padded and `Shape.block` times as long as it was: (padded size,), float32 or float64."""
+def forward(vectors: Vector, layout: Shape, shared_seed: int) -> Vector:
+    """Vectors (…, size) rotated, padded and `Shape.block` times as long as they were: (…, padded size), of their type.
+
+    Each has products of its own: what it comes to does not depend on the others.
+    """
     first, second = _signs(layout, shared_seed)
-    padded = np.zeros(layout.size, vector.dtype)
-    np.multiply(vector, first[: len(vector)], out=padded[: len(vector)])
+    size = vectors.shape[-1]
+    padded = np.zeros((*vectors.shape[:-1], layout.size), vectors.dtype)
+    np.multiply(vectors, first[:size], out=padded[..., :size])
     return _contiguous(_strided(padded, layout) * second, layout)
 
 
@@ -71,22 +75,22 @@ def _signs(layout: Shape, shared_seed: int) -> tuple[Vector, Vector]:
     return signs[0], signs[1]
 
 
-def _strided(vector: Vector, layout: Shape) -> Vector:
+def _strided(vectors: Vector, layout: Shape) -> Vector:
     """Transform the blocks of every `blocks`-th value; Sylvester's matrix of r·c is the product of those of r and c."""
     rows, columns = _sides(layout.block)
-    once = np.matmul(_hadamard(rows), vector.reshape(rows, -1))
-    return _flat(np.matmul(_hadamard(columns), once.reshape(rows, columns, layout.blocks)))
+    once = np.matmul(_hadamard(rows), vectors.reshape(-1, rows, layout.size // rows))
+    return _like(vectors, np.matmul(_hadamard(columns), once.reshape(-1, columns, layout.blocks)))
 
 
-def _contiguous(vector: Vector, layout: Shape) -> Vector:
+def _contiguous(vectors: Vector, layout: Shape) -> Vector:
     """Transform the blocks of `block` values that stand together."""
     rows, columns = _sides(layout.block)
-    once = np.matmul(vector.reshape(-1, columns), _hadamard(columns))
-    return _flat(np.matmul(_hadamard(rows), once.reshape(layout.blocks, rows, columns)))
+    once = np.matmul(vectors.reshape(-1, layout.size // columns, columns), _hadamard(columns))
+    return _like(vectors, np.matmul(_hadamard(rows), once.reshape(-1, rows, columns)))
 
 
-def _flat(values: npt.NDArray[np.float32]) -> Vector:
-    return values.reshape(-1)
+def _like(vectors: Vector, values: npt.NDArray[np.float32]) -> Vector:
+    return values.reshape(vectors.shape)
 
 
 def _sides(block: int) -> tuple[int, int]:

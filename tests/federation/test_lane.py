@@ -131,6 +131,13 @@ def test_spread_vectors_keep_their_norms_and_come_back(size, people, seed, kind)
     assert np.allclose(lane.gather(turned[-1], size, seed), rows[-1], rtol=1e-4, atol=1e-5 * np.abs(rows[-1]).max())
 
 
+@given(SIZES, st.integers(2, 40), st.sampled_from([np.float32, np.float64]))
+def test_a_vector_is_spread_alike_whoever_else_is_spread_with_it(size, people, kind):
+    rows = np.random.default_rng(size).standard_t(3, (people, size)).astype(kind)
+    alone = [lane.spread(row[None], 3)[0] for row in rows]
+    assert np.array_equal(lane.spread(rows, 3), alone)
+
+
 @given(st.integers(1, 2**27))
 def test_lanes_are_few_more_than_values(size):
     lanes = lane.coordinates(size)
