@@ -17,7 +17,6 @@ from privacy.levels import steps_per_clip
 from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
 from simulations.benchmarks.privacy_utility import cases, protocol, report
 from simulations.benchmarks.privacy_utility.__main__ import main
-from simulations.benchmarks.privacy_utility.kept import Kept
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +130,6 @@ def test_people_of_all_parties_are_numbered_apart_with_their_own_rows(motion):
     assert sorted(np.concatenate([*hands.values()]).tolist()) == list(range(20))
     for hand, rows in zip(hands.values(), motion.parties, strict=True):
         assert torch.equal(people.rows(hand, 0.0).fields["x"], rows.fields["x"])
-
-
-def test_part_that_was_kept_is_not_measured_again(tmp_path):
-    kept = Kept(tmp_path / "parts")
-    assert [kept.part("one", lambda number=number: number) for number in (1, 2)] == [1, 1]
-    kept.forget()
-    assert kept.part("one", lambda: 3) == 3
 
 
 def quiet_parties(count):

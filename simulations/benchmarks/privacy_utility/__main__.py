@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from simulations.benchmarks.privacy_utility.kept import Kept
+from simulations.benchmarks.kept import Kept
 from simulations.benchmarks.privacy_utility.report import write
 from simulations.benchmarks.privacy_utility.study import QUICK, Size, run
 
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--quick", action="store_true", help="a few people and two rounds, to see that it runs")
     asked = parser.parse_args(arguments)
-    kept = Kept(asked.out / "privacy_utility.parts")
+    kept = Kept(asked.out / "privacy_utility.parts.jsonl")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     finally:
         torch.set_num_threads(before)
     write(asked.out, figures)
-    kept.forget()
+    kept.forget(kept.parts())
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from federation.workload import Weights, flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition
 from simulations import settings
 from simulations.benchmarks.arithmetic import Task, federated, last, score, without_noise
+from simulations.benchmarks.kept import Kept
 from simulations.benchmarks.privacy_utility import cases, protocol
 from simulations.benchmarks.privacy_utility.cases import Case, Terms
-from simulations.benchmarks.privacy_utility.kept import Kept
 from simulations.benchmarks.privacy_utility.protocol import Played
 
 Figures = dict[str, Any]

@@ -1,13 +1,12 @@
 """Measures every part of the comparison that has not been measured yet, then writes the page."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federation.errors import UsageError
+from simulations.benchmarks.kept import picked
 from simulations.benchmarks.simulation import first_result, limit, pages
 from simulations.benchmarks.simulation.parts import Part, Place, measured, plan
 from simulations.benchmarks.simulation.peers import work
@@ -35,10 +34,10 @@ def run(wish: Wish, say: Callable[[str], None]) -> Path:
 
     Returns the page; `say` hears of each part once it is done.
     """
-    parts = list(plan(wish.only))
-    if not parts:
-        known = ", ".join(part.name for part in plan(()))
-        raise UsageError(f"no part has a name with {' and '.join(wish.only)}; parts are: {known}.")
+    every = plan()
+    parts = [every[name] for name in picked(every, wish.only)]
+    if wish.again:
+        wish.place.kept.forget([_name(part, repeat) for part in parts for repeat in range(wish.repeats)])
     write_rows(wish.place, parts)
     for repeat in range(wish.repeats):
         for part in parts:
@@ -57,23 +56,26 @@ def write_rows(place: Place, parts: Sequence[Part]) -> None:
 
 def answer(wish: Wish, part: Part, repeat: int, say: Callable[[str], None]) -> None:
     """Measure one part once, unless it is kept."""
-    kept = wish.place.kept(part.name, repeat)
-    if kept.is_file() and not wish.again:
+    name = _name(part, repeat)
+    if name in wish.place.kept.parts():
         return
     load = os.getloadavg()[0]
     found = {**measured(part, wish.place), "load": round(load, 1)}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(found) + "\n", "utf-8")
+    wish.place.kept.keep(name, found)
     rate = f"{found['people_per_s']:,.0f} people per second" if "people_per_s" in found else found["failed"]
     say(f"{part.name}, repeat {repeat + 1}: {rate}")
 
 
+def _name(part: Part, repeat: int) -> str:
+    return f"{part.name}-r{repeat}"
+
+
 def gathered(wish: Wish) -> dict[str, Any]:
     """Everything that is measured so far, in this call or before."""
-    parts = []
-    for part in plan(()):
-        files = (wish.place.kept(part.name, repeat) for repeat in range(wish.repeats))
-        answers = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+    parts, kept = [], wish.place.kept.parts()
+    for part in plan().values():
+        names = (_name(part, repeat) for repeat in range(wish.repeats))
+        answers = [kept[name]["found"] for name in names if name in kept]
         if answers:
             parts.append({**part.about(), "answers": answers})
     limits = [limit.measured(threads) for threads in sorted({1, os.cpu_count() or 1})]

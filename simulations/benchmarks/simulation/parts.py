@@ -7,12 +7,12 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from federation.settings import QUIET
+from simulations.benchmarks.kept import Kept
 from simulations.benchmarks.simulation.environments import FLOWER, PFL, Environment, Pip, code, python
 from simulations.benchmarks.simulation.peers.clock import WARM_UP
 from simulations.settings import ray_environment
@@ -108,7 +108,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Place:
-    """Where things lie: environments and people's rows in `cache`, finished measurements in its folder ``parts``."""
+    """Where things lie, in `cache`: environments, people's rows, finished measurements."""
 
     cache: Path
     pip: Pip
@@ -118,19 +118,17 @@ class Place:
         """People's rows."""
         return self.cache / "rows"
 
-    def kept(self, name: str, repeat: int) -> Path:
-        """The file of one finished measurement."""
-        return self.cache / "parts" / f"{name}-r{repeat}.json"
+    @property
+    def kept(self) -> Kept:
+        """Finished measurements."""
+        return Kept(self.cache / "parts.jsonl")
 
 
-def plan(only: Sequence[str]) -> Iterator[Part]:
-    """All parts whose name holds one of the words of each entry of `only`; programs of one cell are neighbours."""
-    for cell in PLAN:
-        for program in cell.programs:
-            for threads in program.threads:
-                part = Part(cell, program, threads)
-                if all(any(word in part.name for word in words.split(",")) for words in only):
-                    yield part
+def plan() -> dict[str, Part]:
+    """All parts by name; programs of one cell are neighbours."""
+    every = ((cell, program) for cell in PLAN for program in cell.programs)
+    parts = (Part(cell, program, threads) for cell, program in every for threads in program.threads)
+    return {part.name: part for part in parts}
 
 
 def measured(part: Part, place: Place) -> dict[str, Any]:

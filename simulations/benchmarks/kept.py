@@ -1,0 +1,59 @@
+"""Finished parts of a long benchmark, so that one that was cut off goes on where it stood."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.errors import UsageError
+from simulations.benchmarks.record import commit, machine
+
+Part = dict[str, Any]
+"""What is written of one part: `name`, `machine`, `commit`, `found`."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Parts in `file`, a JSON line each, with the machine and the commit that measured it."""
+
+    file: Path
+
+    def parts(self) -> dict[str, Part]:
+        """All that are finished, by name."""
+        lines = self.file.read_text("utf-8").splitlines() if self.file.is_file() else []
+        return {part["name"]: part for part in map(json.loads, lines)}
+
+    def part(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What was kept under `name`, or is measured now and kept."""
+        if name not in self.parts():
+            self.keep(name, measure())
+        return self.parts()[name]["found"]
+
+    def keep(self, name: str, found: Any) -> None:
+        """Write `found` down; a part of that name gives way."""
+        part = {"name": name, "machine": machine(), "commit": commit(), "found": found}
+        self._write([*(self.parts() | {name: part}).values()])
+
+    def forget(self, names: Collection[str]) -> None:
+        """Delete the parts with these names; without any left, the file."""
+        self._write([part for name, part in self.parts().items() if name not in names])
+
+    def _write(self, parts: Sequence[Part]) -> None:
+        """All at once: whoever is cut off while writing leaves what was there."""
+        if not parts:
+            self.file.unlink(missing_ok=True)
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        new = self.file.with_name(f"{self.file.name}.new")
+        new.write_text("".join(json.dumps(part) + "\n" for part in parts), "utf-8")
+        new.replace(self.file)
+
+
+def picked(names: Iterable[str], only: Sequence[str]) -> list[str]:
+    """The names that hold one of the words, set apart by commas, of each entry of `only`; all if it is empty."""
+    known = list(names)
+    found = [name for name in known if all(any(word in name for word in words.split(",")) for words in only)]
+    if not found:
+        raise UsageError(f"no part has a name with {' and '.join(only)}; parts are: {', '.join(known)}.")
+    return found

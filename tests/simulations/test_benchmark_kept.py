@@ -1,0 +1,46 @@
+"""What a long benchmark keeps of its finished parts, and which parts it is asked for."""
+
+import json
+
+import pytest
+
+from federation.errors import UsageError
+from simulations.benchmarks import record
+from simulations.benchmarks.kept import Kept, picked
+
+
+def test_a_part_that_was_kept_is_not_measured_again_until_it_is_forgotten(tmp_path):
+    kept = Kept(tmp_path / "folder" / "parts.jsonl")
+    assert [kept.part("one", lambda number=number: number) for number in (1, 2)] == [1, 1]
+    assert kept.part("two", lambda: {"score": 2.0}) == {"score": 2.0}
+    kept.forget(["one"])
+    assert list(kept.parts()) == ["two"]
+    assert kept.part("one", lambda: 3) == 3
+    kept.forget(kept.parts())
+    assert list(kept.file.parent.iterdir()) == []
+
+
+def test_a_part_says_which_machine_and_commit_measured_it(tmp_path):
+    kept = Kept(tmp_path / "parts.jsonl")
+    kept.keep("one", 1)
+    kept.keep("one", 2)
+    (line,) = kept.file.read_text().splitlines()
+    assert json.loads(line) == {"name": "one", "machine": record.machine(), "commit": record.commit(), "found": 2}
+
+
+def test_a_benchmark_that_ends_while_it_writes_keeps_what_was_there(tmp_path, monkeypatch):
+    kept = Kept(tmp_path / "parts.jsonl")
+    kept.keep("one", 1)
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space left"):
+        kept.keep("two", 2)
+    assert list(kept.parts()) == ["one"]
+
+
+def test_parts_are_picked_by_a_word_of_every_entry():
+    names = ["trivial-plain", "trivial-pfl", "recurrent-plain"]
+    assert picked(names, ()) == names
+    assert picked(names, ("trivial",)) == names[:2]
+    assert picked(names, ("trivial,recurrent", "plain")) == ["trivial-plain", "recurrent-plain"]
+    with pytest.raises(UsageError, match=r"no part has a name with trivial and nonsense; parts are: trivial-plain, "):
+        picked(names, ("trivial", "nonsense"))
