@@ -1,7 +1,8 @@
 """How much like people generated motion is: the GAN's windows, real ones and invented ones teach the same classifiers.
 
 Run: ``python -m simulations.benchmarks.generation`` (about half an hour on one thread; `--folds 1` for a look).
-It writes ``docs/benchmarks/generation.json`` and ``.md``. Every score is on people whose rows nobody trained on.
+It writes ``docs/benchmarks/generation.json`` and ``.md``; after an interruption it goes on where it was. Every score is
+on people whose rows nobody trained on.
 """
 
 import argparse
@@ -9,7 +10,8 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from federation.workload import Weights
 from server.coordinator import run_of
 from server.rounds import first_or_latest
 from simulations import engine, generation
+from simulations.benchmarks.kept import Kept
 from simulations.benchmarks.record import write
 from simulations.datasets import exercise_rows, watch_recordings
 from simulations.scenario import Scenario, read
@@ -38,6 +41,7 @@ COMPARED = 500
 """Of them, who are also learned from without privacy."""
 
 Figures = dict[str, float]
+Measure = Callable[[], Figures]
 
 
 def judged(shown: Rows, people: Rows) -> Figures:
@@ -55,7 +59,7 @@ def federated(scenario: Scenario, seed: int) -> Weights:
         return first_or_latest(coordinator, stage.federation.link, run).weights
 
 
-def fold(held_out: Sequence[int]) -> dict[str, Figures]:
+def of_ten(held_out: Sequence[int]) -> dict[str, Measure]:
     """Every line about the ten people, with `held_out` of them as judges."""
     rows, held = exercise_rows(watch_recordings()), torch.tensor(held_out)
     people, rest = rows.of(held), rows.take(~torch.isin(rows.person, held))
@@ -64,15 +68,28 @@ def fold(held_out: Sequence[int]) -> dict[str, Figures]:
     terms = read(PRIVATE)
     privacy = terms.privacy | {"rows_per_person": 64}
     private = scenario.point({"privacy": privacy, "rounds": terms.rounds, "training": terms.training.model_dump()})
-    invented = workloads.find("motion_gan").invent(1, INVENTED_PEOPLE, 20)
+
+    def learned(weights: Weights) -> Figures:
+        return judged(generation.generated(weights), people)
+
     return {
-        "real people (TRTR)": judged(rest, people),
-        "invented rows": judged(invented, people),
-        "generated, central, no DP": judged(
-            generation.generated(generation.central(rest, scenario.rounds, scenario.training)), people
-        ),
-        "generated, federated, no DP, 8 people": judged(generation.generated(federated(scenario, 1)), people),
-        "generated, federated, ε = 8, 8 people": judged(generation.generated(federated(private, 1)), people),
+        "real people (TRTR)": lambda: judged(rest, people),
+        "invented rows": lambda: judged(workloads.find("motion_gan").invent(1, INVENTED_PEOPLE, 20), people),
+        "generated, central, no DP": lambda: learned(generation.central(rest, scenario.rounds, scenario.training)),
+        "generated, federated, no DP, 8 people": lambda: learned(federated(scenario, 1)),
+        "generated, federated, ε = 8, 8 people": lambda: learned(federated(private, 1)),
+    }
+
+
+def of_many(seed: int) -> dict[str, Measure]:
+    """Every line about invented people, drawn with `seed`."""
+    terms = read(PRIVATE)
+    asked = [(people, "ε = 8", terms.privacy) for people in POPULATIONS] + [(COMPARED, "no DP", {"unit": "none"})]
+    return {
+        f"generated, federated, {how}, {people - round(people * terms.data.held_out):,} invented people": partial(
+            population, people, seed, privacy
+        )
+        for people, how, privacy in asked
     }
 
 
@@ -89,31 +106,38 @@ def line(what: str, found: Sequence[Figures]) -> dict[str, Any]:
         values = [figures[name] for figures in found]
         spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
         cells[name] = f"{statistics.mean(values):.3f}{spread}"
-    print(what, cells, flush=True)
     return {"shown to the judge": what} | cells
 
 
+def measured(kept: Kept, folds: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """A line for each way to teach; the parts of all that `kept` holds are not measured again."""
+    every = {f"judged by {' and '.join(map(str, pair))}": partial(of_ten, pair) for pair in folds}
+    every |= {f"drawn with seed {seed}": partial(of_many, seed) for seed in seeds}
+    found: dict[str, list[Figures]] = {}
+    for which, lines in every.items():
+        for what, measure in lines().items():
+            found.setdefault(what, []).append(kept.part(f"{what}, {which}", measure))
+            print(f"{what}, {which}: {found[what][-1]}", file=sys.stderr, flush=True)
+    return [line(what, figures) for what, figures in found.items()]
+
+
 def main(words: Sequence[str] = ()) -> int:
-    """Measure every line and write the tables."""
+    """Measure every line and write the tables; run again after an interruption, it goes on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folds", type=int, default=len(FOLDS), help="how many pairs of the ten people judge in turn")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the invented people")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "docs" / "benchmarks")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
-    folds = [fold(pair) for pair in FOLDS[: asked.folds]]
-    rows = [line(what, [one[what] for one in folds]) for what in folds[0]]
-    terms = read(PRIVATE).privacy
-    for people in POPULATIONS:
-        training = people - round(people * read(PRIVATE).data.held_out)
-        found = [population(people, seed, terms) for seed in asked.seeds]
-        rows.append(line(f"generated, federated, ε = 8, {training:,} invented people", found))
-    found = [population(COMPARED, seed, {"unit": "none"}) for seed in asked.seeds]
-    rows.append(line(f"generated, federated, no DP, {COMPARED * 4 // 5:,} invented people", found))
+    kept = Kept(asked.out / "generation.parts.jsonl")
+    rows = measured(kept, FOLDS[: asked.folds], asked.seeds)
     title = "Generated motion: accuracy on held-out people of classifiers that saw nothing else"
-    write(asked.out, "generation", title, "python -m simulations.benchmarks.generation", rows)
+    command = " ".join(["python -m simulations.benchmarks.generation", *words])
+    write(asked.out, "generation", title, command, rows)
     raw = asked.out / "generation.json"
-    raw.write_text(json.dumps(json.loads(raw.read_text("utf-8")) | {"per_fold": folds}, indent=2) + "\n", "utf-8")
+    whole = json.loads(raw.read_text("utf-8")) | {"parts": [*kept.parts().values()]}
+    raw.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")
+    kept.forget(kept.parts())
     return 0
 
 

@@ -6,7 +6,6 @@ that nodes use, and writes ``docs/benchmarks/learning.json`` and ``.md``.
 """
 
 import json
-import math
 import statistics
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 
 from clients.algorithm_provider import initial_weights, public_rows
-from federation import phases, quorum, workloads
+from federation import phases, workloads
 from federation.codecs import lane
 from federation.schema import Rows
 from federation.terms import TrainingTerms
@@ -28,6 +27,7 @@ from privacy.accounting import noise_for
 from privacy.levels import ample_levels
 from simulations.benchmarks.arithmetic import Privacy, Task, central, federated, last, score, without_noise
 from simulations.benchmarks.learning_report import write
+from simulations.benchmarks.shares import Shares
 from simulations.datasets import exercise_rows, pace_rows, ten_mile_runners, watch_recordings
 
 NOISE_SEEDS, WATCH_NOISE_SEEDS = 5, 6
@@ -53,18 +53,16 @@ def read(name: str) -> Task:
 
 
 def _privacy(words: dict[str, Any], size: int) -> Privacy:
-    """The [privacy] table of a task file, its noise computed. Where it is shared, σ is that of the whole sum: every
-    contributor adds its share, and those that may be missing or collude are more noise than ε asks for.
-    """
-    terms, shared = words["privacy"], words["privacy"].get("noise") == "shared"
-    levels, surplus = 0, 1.0
-    if shared:
-        parties, levels = len(words["cohort"]), ample_levels(lane.coordinates(size))
-        honest = quorum.smallest_sum(parties, words["exchange"]["min_parties"]) - terms["colluding"]
-        surplus = math.sqrt(parties / honest)
+    """The [privacy] table of a task file, its noise computed; σ of shared noise is that of the sum of all."""
+    terms, coordinates = words["privacy"], lane.coordinates(size)
+    shared = terms.get("noise") == "shared"
+    levels = ample_levels(coordinates) if shared else 0
     noise = noise_for(terms["epsilon"], terms["sampling_rate"], terms["max_attempts"], terms["delta"], levels)
+    if shared:
+        shares = Shares(len(words["cohort"]), words["exchange"]["min_parties"], terms["colluding"])
+        noise = shares.multiplier(noise, coordinates)
     kept = {key: terms[key] for key in ("sampling_rate", "clip", "rows_per_person", "epsilon", "delta")}
-    return Privacy(noise_multiplier=noise * surplus, shared=shared, **kept)
+    return Privacy(noise_multiplier=noise, shared=shared, **kept)
 
 
 def at_the_nodes(task: Task) -> Task:
@@ -180,6 +178,7 @@ def main() -> None:
     kept = json.loads((Path(folder) / "learning.json").read_text()) if named else {}
     tasks = {name: read(name) for name in ("watch", "watch-private", "runners", "runners-private")}
     terms = {name: {"privacy": vars(task.privacy) if task.privacy else None} for name, task in tasks.items()}
+    terms["watch-private"]["at_the_nodes"] = vars(at_the_nodes(tasks["watch-private"]).privacy)
     figures = {"terms": terms} | {name: PARTS[name]() for name in named or PARTS}
     write(Path(folder), kept | figures, named)
 

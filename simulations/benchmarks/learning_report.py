@@ -1,13 +1,12 @@
 """The learning benchmark's figures as JSON and as a page."""
 
 import json
-import os
-import platform
 import statistics
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from simulations.benchmarks.record import commit, machine
 
 COMMAND = "python -m simulations.benchmarks.learning"
 DRAWN = ("private", "private_one_withdrew")
@@ -23,25 +22,15 @@ def write(folder: Path, figures: Mapping[str, Any], again: Sequence[str] = ()) -
     (folder / "learning.md").write_text(page(document))
 
 
-def machine() -> str:
-    """What the figures were measured on, in a few words."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, one thread"
-
-
-def commit() -> str:
-    """The commit of the working tree, or "unknown" outside one."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
-
-
 def page(document: Mapping[str, Any]) -> str:
     """The Markdown page."""
     parts = [
         "# How well it learns\n",
-        f"`{document['command']}` on {document['machine']}, commit {document['commit']}{_again(document['commits'])}. "
-        "Every score is on people whose rows were not trained on.\n",
+        f"`{document['command']}` on {document['machine']}, one thread, commit "
+        f"{document['commit']}{_again(document['commits'])}. Every score is on people whose rows were not trained "
+        "on.\n",
         _watch(document["watch"]),
-        _private(document["watch-private"], document["terms"]["watch-private"]["privacy"]),
+        _private(document["watch-private"], document["terms"]["watch-private"]),
         _runners(document["runners"], document["terms"]["runners-private"]["privacy"]),
         _CHOICES,
     ]
@@ -72,13 +61,15 @@ def _watch(folds: list[dict[str, Any]]) -> str:
 
 def _private(folds: list[dict[str, Any]], terms: Mapping[str, Any]) -> str:
     draws = len(folds[0]["private"])
+    shared, own = terms["privacy"], terms["at_the_nodes"]
     lines = [
         "## Exercises at ε = 8 per person (`watch-private`)\n",
-        f"{_words(terms)} Eight people train; four nodes and the algorithm provider share one noise under masks, of "
-        "which one party may tell its share and one may drop out, so that σ, which is that of the whole sum, is 1.29 "
-        "times what ε asks for. Here the same arithmetic runs without masks. Noise at nodes: each of the four nodes "
-        "adds all of it, so that the sum carries twice the noise of one, with the clip (0.25) and local steps (10) "
-        f"that suit it better. Chance is 0.14. Mean ± standard deviation over {draws} noise draws. Seven: a person of "
+        f"{_words(shared)} Eight people train; four nodes and the algorithm provider share one noise under masks, of "
+        "which one party may tell its share and one may drop out, so that σ, which is that of the whole sum, is "
+        f"{shared['noise_multiplier'] / own['noise_multiplier']:.2f} times what ε asks of noise from one place. Here "
+        "the same arithmetic runs without masks. Noise at nodes: each of the four nodes adds all of it, so that the "
+        f"sum carries twice the noise of one, with the clip ({own['clip']:g}) and local steps (10) that suit it "
+        f"better. Chance is 0.14. Mean ± standard deviation over {draws} noise draws. Seven: a person of "
         "the first party has withdrawn, as in the demo, and the public divisor still counts them. Below: how many of "
         f"the {2 * draws} draws of shared noise ended below the synthetic rows' model, where the training starts.\n",
         "| held out | synthetic rows only | noise at nodes | shared noise | shared, seven | below | no noise |",
@@ -86,10 +77,10 @@ def _private(folds: list[dict[str, Any]], terms: Mapping[str, Any]) -> str:
         *(_private_line(fold) for fold in folds),
     ]
     keys = ("synthetic_only", "private_noise_at_nodes", *DRAWN, "clipped_without_noise")
-    start, own, all_there, seven, quiet = (statistics.mean(_mean(fold[key]) for fold in folds) for key in keys)
+    start, at_nodes, all_there, seven, quiet = (statistics.mean(_mean(fold[key]) for fold in folds) for key in keys)
     below = sum(_below(fold) for fold in folds)
     of = f"{below} of {2 * draws * len(folds)}"
-    means = f"{start:.3f} | {own:.3f} | **{all_there:.3f}** | {seven:.3f} | {of} | {quiet:.3f}"
+    means = f"{start:.3f} | {at_nodes:.3f} | **{all_there:.3f}** | {seven:.3f} | {of} | {quiet:.3f}"
     lines.append(f"| **mean** | {means} |\n")
     return "\n".join(lines)
 

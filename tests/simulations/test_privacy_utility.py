@@ -76,7 +76,7 @@ def test_noise_keeps_its_epsilon_over_all_rounds(motion):
 def test_shared_noise_is_that_of_the_contract_for_a_sum_without_the_party_that_may_collude(motion):
     task, levels = motion.at(2.0, shared=True), 28
     cost = SampledSkellam(1.0, motion.noise(2.0, shared=True), levels)
-    assert motion.surplus == 5 / 4
+    assert motion.shares.surplus == 5 / 4
     wider = (5 / 4) ** 0.5 * levels / steps_per_clip(levels, 128)
     assert task.privacy.noise_multiplier == pytest.approx(wider * cost.noise_multiplier)
     assert 1.99 < epsilon(cost, task.rounds, motion.delta) <= 2.0
@@ -85,7 +85,7 @@ def test_shared_noise_is_that_of_the_contract_for_a_sum_without_the_party_that_m
 def test_provider_of_public_rows_adds_a_share_too(motion):
     terms = motion.private.training.model_copy(update={"public_weight": 1.0})
     beside = replace(motion, private=replace(motion.private, training=terms))
-    assert beside.surplus == 6 / 4
+    assert beside.shares.surplus == 6 / 4
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -10,16 +10,17 @@ import torch
 from torch.nn import functional
 
 from clients.algorithm_provider import initial_weights, public_rows
-from federation import quorum, workloads
+from federation import workloads
 from federation.codecs import lane
 from federation.schema import Rows
 from federation.terms import TrainingTerms
 from federation.workload import Phase, Weights, Workload, trained_names
 from federation.workloads import exercise_recognition
 from privacy.accounting import noise_for
-from privacy.levels import ample_levels, steps_per_clip
+from privacy.levels import ample_levels
 from simulations.benchmarks.arithmetic import Privacy, Task
 from simulations.benchmarks.learning import read
+from simulations.benchmarks.shares import Shares
 from simulations.datasets import pace_rows, ten_mile_runners
 from simulations.lifters import lifters
 from simulations.population import Invented
@@ -90,13 +91,10 @@ class Case:
         return sum(self.first[name].numel() for name in names)
 
     @property
-    def surplus(self) -> float:
-        """How many times the variance that ε asks for a sum over all parties has, under shared noise.
-
-        Shares are sized for the fewest parties that a sum may hold, here all with people, less those that may collude.
-        """
+    def shares(self) -> Shares:
+        """Who adds shares of the noise where it is shared; a sum holds all parties with people."""
         contributors = len(self.parties) + (self.private.training.public_weight > 0)
-        return contributors / (quorum.smallest_sum(contributors, len(self.parties)) - COLLUDING)
+        return Shares(contributors, len(self.parties), COLLUDING)
 
     def noise(self, epsilon: float, shared: bool) -> float:
         """σ of the contract: Skellam noise of as many levels as the model's size asks for, or Gaussian."""
@@ -108,14 +106,10 @@ class Case:
         return Task(self.name, self.workload, self.plain_rounds, self.plain, None, self.plain_first, self.public)
 
     def at(self, epsilon: float, shared: bool) -> Task:
-        """Person-level DP-FedAvg at `epsilon` for all rounds together; `shared`: as Gaussian noise of that variance.
-
-        Shared noise is measured by levels, of which rounding takes some: a clip is fewer steps long.
-        """
-        terms, coordinates = self.private, lane.coordinates(self.parameters)
-        levels = ample_levels(coordinates)
-        wider = self.surplus**0.5 * levels / steps_per_clip(levels, coordinates) if shared else 1.0
-        noise = self.noise(epsilon, shared) * wider
+        """Person-level DP-FedAvg at `epsilon` for all rounds together; `shared`: as Gaussian noise of that variance."""
+        terms, noise = self.private, self.noise(epsilon, shared)
+        if shared:
+            noise = self.shares.multiplier(noise, lane.coordinates(self.parameters))
         privacy = Privacy(
             terms.sampling_rate, noise, terms.clip, terms.rows_per_person, epsilon, self.delta, shared=shared
         )

@@ -120,7 +120,7 @@ def grid(case: Case, size: Size) -> Figures:
             "judges": len(torch.unique(case.judges.person)),
             "delta": case.delta,
             "terms": terms_of(case),
-            "surplus": case.surplus,
+            "surplus": case.shares.surplus,
             "sigma": {f"{at:g}": case.noise(at, shared=False) for at in size.epsilons},
             "sigma_shared": {f"{at:g}": case.noise(at, shared=True) for at in size.epsilons},
             "start": score(case.at(size.epsilons[0], shared=False), case.first, case.judges),
