@@ -132,7 +132,8 @@ def main(words: Sequence[str] = ()) -> int:
     kept = Kept(asked.out / "generation.parts.jsonl")
     rows = measured(kept, FOLDS[: asked.folds], asked.seeds)
     title = "Generated motion: accuracy on held-out people of classifiers that saw nothing else"
-    command = " ".join(["python -m simulations.benchmarks.generation", *words])
+    seeds = " ".join(map(str, asked.seeds))
+    command = f"python -m simulations.benchmarks.generation --folds {asked.folds} --seeds {seeds}"
     write(asked.out, "generation", title, command, rows)
     raw = asked.out / "generation.json"
     whole = json.loads(raw.read_text("utf-8")) | {"parts": [*kept.parts().values()]}
