@@ -38,10 +38,7 @@ def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
     With exactly `threshold` shares a wrong one gives a wrong secret, and nothing here can tell: compare what comes out
     with what its owner published.
     """
-    require_points(shares)
-    _require_threshold(threshold, len(shares))
-    for point, share in shares.items():
-        require_bytes(f"share of point {point}", share, SHARE_BYTES)
+    require_shares(shares, threshold)
     points = tuple(sorted(shares))
     values = [int.from_bytes(shares[point], "little") for point in points]
     if max(values) >= PRIME:
@@ -56,6 +53,14 @@ def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
     if secret >= 2 ** (8 * KEY_BYTES):
         raise SecaggError(f"the shares give no secret of {KEY_BYTES} bytes; at least one of them is wrong. Try again.")
     return secret.to_bytes(KEY_BYTES, "little")
+
+
+def require_shares(shares: Mapping[int, bytes], threshold: int) -> None:
+    """Refuse fewer shares than the threshold, and what cannot be a share of anything."""
+    require_points(shares)
+    _require_threshold(threshold, len(shares))
+    for point, share in shares.items():
+        require_bytes(f"share of point {point}", share, SHARE_BYTES)
 
 
 def _require_threshold(threshold: int, available: int) -> None:
