@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, ValidationError
 
 from federation.manifest import Manifest
-from federation.misfits import misfits
+from federation.misfits import alike, misfits
 from federation.terms import NoisedScores, Part, PersonTerms, PublishedScores, TrainingTerms, Unprotected
 
 
@@ -40,6 +40,9 @@ class NoisedDraft(Part):
     epsilon: Annotated[float, Field(gt=0, le=100)] | None = None
 
 
+UNITS = ("none", "person", "record")
+"""What privacy may protect."""
+
 _PLACES: tuple[tuple[type[BaseModel], str], ...] = (
     (PersonDraft, "privacy"),
     (PersonTerms, "privacy"),
@@ -71,6 +74,9 @@ def privacy_problems(words: object) -> list[str]:
     """What is wrong with a ``[privacy]`` table, each key by itself; that the numbers agree is checked by a contract."""
     if not isinstance(words, dict) or "unit" not in words:
         return ['privacy: needs unit = "none", "person" or "record"; privacy is never left out']
+    if words["unit"] not in UNITS:
+        known = ", ".join(map(repr, UNITS))
+        return [f"privacy.unit: {words['unit']!r} is none of {known}{alike(str(words['unit']), UNITS)}"]
     model: type[BaseModel] = Unprotected if words["unit"] == "none" else PersonDraft
     try:
         model.model_validate(words)

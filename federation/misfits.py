@@ -1,14 +1,48 @@
 """What is wrong with a file that somebody wrote, in words for whoever wrote it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-MAX_LINES = 20
+from federation.terms import PRINTABLE, SLUG
+
+MAX_LINES, MAX_CHARS = 20, 60
 CHOICES = {"literal_error": "expected", "enum": "expected", "union_tag_invalid": "expected_tags"}
 """Where pydantic names the values that a key may have, by kind of problem."""
+
+LIMITS = {
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "finite_number": "a finite number",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+}
+"""What was expected, by pydantic's kind of problem; the names in braces are those of its context."""
+
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": 'text in "quotes"',
+    "tuple": "a list in [brackets]",
+    "list": "a list in [brackets]",
+    "dict": "a table",
+    "model": "a table",
+    "path": 'a path in "quotes"',
+    "datetime": "a date with a time and a zone",
+}
+"""What was expected, by what pydantic's kind of problem begins with: int_type, int_parsing, int_from_float …"""
+
+PATTERNS = {SLUG: "small letters, digits and -, at most 40", PRINTABLE: "one line of letters that can be printed"}
+CHOICE = re.compile(r"\^\(([\w|-]+)\)\$")
+"""A pattern that is a list of words."""
 
 
 def misfits(error: ValidationError, model: type[BaseModel], place: Sequence[str | int] = ()) -> list[str]:
@@ -25,8 +59,8 @@ def misfits(error: ValidationError, model: type[BaseModel], place: Sequence[str 
     ...     misfits(error, Settings)[1]
     "treads: there is no such setting; did you mean 'threads'?"
     """
-    items = error.errors(include_url=False)
-    lines = [f"{_path([*place, *item['loc']]) or 'all'}: {_words(item, model)}" for item in items[:MAX_LINES]]
+    items = [item for item in error.errors(include_url=False) if not _only_its_items(item)]
+    lines = [_line([*place, *item["loc"]], _words(item, model)) for item in items[:MAX_LINES]]
     return lines + ([f"and {len(items) - MAX_LINES} more"] if len(items) > MAX_LINES else [])
 
 
@@ -51,19 +85,65 @@ def alike(given: str, choices: Iterable[str]) -> str:
     return f"; did you mean {like[0]!r}?" if like else ""
 
 
-def _path(parts: Iterable[str | int]) -> str:
-    return ".".join(map(str, parts))
+def _line(place: Sequence[str | int], words: str) -> str:
+    """What is wrong with the parts together has no place; a table's own check names the keys in it itself."""
+    path = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in place)
+    return words if not path or words.startswith(f"{path}.") else f"{path}: {words}"
+
+
+def _only_its_items(item: Mapping[str, Any]) -> bool:
+    """A list whose wrong items pydantic left out before it counted: they have lines of their own."""
+    return item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
 
 
 def _words(item: Mapping[str, Any], model: type[BaseModel]) -> str:
-    if item["type"] == "extra_forbidden":
+    kind, context = str(item["type"]), item.get("ctx", {})
+    if kind == "extra_forbidden":
         return f"there is no such setting; {nearest(str(item['loc'][-1]), known_at(model, item['loc'][:-1]))}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] not in CHOICES:
-        return message
-    choices = [word.strip("' ") for word in item["ctx"][CHOICES[item["type"]]].replace(" or ", ", ").split(", ")]
-    given = item["ctx"].get("tag", item["input"])
-    return f"{given!r} is none of {', '.join(map(repr, choices))}" + alike(str(given), choices)
+    if kind == "missing":
+        return "is missing and has no default"
+    choices = _choices(kind, context)
+    if choices:
+        given = context.get("tag", item["input"])
+        return f"{_shown(given)} is none of {', '.join(map(repr, choices))}" + alike(str(given), choices)
+    wanted = _wanted(kind, context)
+    return f"expected {wanted}; found {_shown(item['input'])}" if wanted else _sentence(item)
+
+
+def _choices(kind: str, context: Mapping[str, Any]) -> list[str]:
+    """The few values that a key may have; none where they are not listed."""
+    if kind in CHOICES:
+        return [word.strip("' ") for word in context[CHOICES[kind]].replace(" or ", ", ").split(", ")]
+    listed = CHOICE.fullmatch(context["pattern"]) if kind == "string_pattern_mismatch" else None
+    return listed[1].split("|") if listed else []
+
+
+def _wanted(kind: str, context: Mapping[str, Any]) -> str:
+    """What a value should have been; nothing where pydantic's own message says it best."""
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
+    if kind in LIMITS:
+        return LIMITS[kind].format(**{name: _plain(value) for name, value in context.items()})
+    return KINDS.get(kind.partition("_")[0], "")
+
+
+def _plain(value: object) -> str:
+    """A limit as people write it: 1 and 100,000, not 1.0 and 1e+05."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() else f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _shown(value: object) -> str:
+    """A value of the file in as many letters as tell which; of a table or list only that it is one."""
+    if isinstance(value, Mapping | list | tuple):
+        return f"{'a table' if isinstance(value, Mapping) else 'a list'} of {len(value)}"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}…"
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def known_at(model: type[BaseModel], place: Sequence[str | int]) -> set[str]:

@@ -8,6 +8,8 @@ from federation.errors import UsageError
 from simulations.scenario import Scenario, read_words
 from simulations.words import flat, merged
 
+MOST_SEEDS = 1000
+
 
 def overridden(scenario: Scenario, assignments: Sequence[str], seeds: str = "") -> Scenario:
     """`scenario` with each ``key=value`` in it; a key that was swept over has this one value from now on."""
@@ -48,9 +50,10 @@ def seed_list(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) - int(first) > 1000):
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and 0 <= int(last) - int(first) <= MOST_SEEDS):
             raise UsageError(f"--seeds {text}: expected numbers such as 1,2,3 or 1-5, found {part.strip()!r}.")
-        seeds += range(int(first), int(last if dash else first) + 1)
+        seeds += range(int(first), int(last) + 1)
     return seeds
 
 

@@ -10,13 +10,17 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from federation.drafts import listed, privacy_problems
 from federation.errors import UsageError
-from federation.misfits import misfits
+from federation.misfits import alike, misfits
 from federation.roles import Role, Step, may
 from federation.terms import PRINTABLE, SLUG, Part, TrainingTerms, Ways
 
 FORMAT = "paceline-scenario-1"
+NOT_SWEPT = frozenset({"format", "name", "title", "seeds", "sweep"})
+"""Keys that change no run, or that every point has all values of already."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Source = Literal["invented", "files", "watch", "walkers", "runners", "lifters", "ratings"]
 ByzantineKind = Literal["sign-flip", "scale", "noise"]
 
 
@@ -31,7 +35,7 @@ class Data(Part):
     `held_out_groups`) who train nothing and only judge.
     """
 
-    source: Annotated[str, Field(pattern=SLUG)] = "invented"
+    source: Source = "invented"
     files: tuple[Path, ...] = ()
     mapping: Path | None = None
     people: Annotated[int, Field(ge=1, le=10_000_000)] = 100
@@ -49,7 +53,10 @@ class Data(Part):
         skews = {"label_skew", "quantity_skew", "rotation_deg", "gain", "drift", "people", "rows_per_person"}
         given = sorted(skews & self.model_fields_set)
         if self.source != "invented" and given:
-            raise ValueError(f'{", ".join(given)} are for source = "invented"; {self.source} has people of its own')
+            raise ValueError(
+                f'{", ".join(given)} are for source = "invented"; source = "{self.source}" brings people of its own. '
+                "Remove these keys"
+            )
         if (self.source == "files") != bool(self.files):
             raise ValueError('source = "files" and files = [...] go together')
         if self.held_out_groups and self.source == "invented":
@@ -148,15 +155,36 @@ class Scenario(Part):
     @classmethod
     def _terms_that_there_are(cls, words: dict[str, Any]) -> dict[str, Any]:
         if found := privacy_problems(words):
-            raise ValueError("; ".join(found))
+            raise ValueError("\n  ".join(found))
         return words
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _keys_that_decide_something(cls, axes: object) -> object:
+        for key, values in axes.items() if isinstance(axes, dict) else ():
+            if isinstance(values, dict) and values:
+                inner = next(iter(values))
+                raise ValueError(f'a key with a dot stands in quotes; write "{key}.{inner}" = [...]')
+            if not isinstance(values, list | tuple):
+                raise ValueError(f'"{key}" = {values!r} is one value; write a list, such as "{key}" = [{values!r}, …]')
+            if not values:
+                raise ValueError(f'"{key}" = [] sweeps over nothing; write the values to try, or leave the key out')
+            if key in NOT_SWEPT:
+                raise ValueError(
+                    f"{key} cannot be swept over; seeds = [...] stands above the tables, all else decides nothing"
+                )
+        return axes
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("a seed stands twice in seeds")
+            twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+            raise ValueError(f"seeds: {', '.join(map(str, twice))} stands twice; each seed is one run")
         if self.exchange.min_parties > self.parties.count:
-            raise ValueError(f"min_parties = {self.exchange.min_parties}, but count = {self.parties.count} parties")
+            raise ValueError(
+                f"exchange.min_parties = {self.exchange.min_parties}, but parties.count = {self.parties.count}: "
+                "no round could ever count. Lower the one or raise the other"
+            )
         if self.exchange.secure and self.faults.byzantine:
             raise ValueError(
                 "byzantine parties lie in their answers, which secure aggregation masks. Write secure = false, or see "
@@ -164,7 +192,8 @@ class Scenario(Part):
             )
         if self.data.source == "invented" and self.parties.count > self.data.people:
             raise ValueError(
-                f"{self.parties.count} parties, but only {self.data.people} people: parties without people"
+                f"parties.count = {self.parties.count}, but data.people = {self.data.people}: parties without people. "
+                "Lower the one or raise the other"
             )
         return self
 
@@ -182,10 +211,17 @@ class Scenario(Part):
 
 def read(path: Path) -> Scenario:
     """The scenario in a TOML file; `UsageError` with every problem. Paths in it are relative to the file."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; expected a scenario, which is a file{_inside(path)}.")
     try:
         words = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        others = [found.name for found in path.parent.glob("*.toml")]
+        meant = alike(path.name, others) or f". Write one with: paceline simulate --new {path}"
+        raise UsageError(f"there is no file {path}{meant}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}. Write one with: paceline simulate --new {path}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"{path} cannot be read: {why}. Write one with: paceline simulate --new FILE") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is no TOML: {error}. See docs/simulate.md for an example.") from error
     try:
@@ -199,6 +235,12 @@ def read(path: Path) -> Scenario:
     mapping = None if data.mapping is None else near / data.mapping
     placed = {"files": tuple(near / file for file in data.files), "mapping": mapping}
     return scenario.model_copy(update={"data": data.model_copy(update=placed)})
+
+
+def _inside(folder: Path) -> str:
+    """The scenario that lies in a folder of results."""
+    found = folder / "scenario.toml"
+    return f". In it lies one: {found}; missing runs are made with --out {folder} --resume" if found.is_file() else ""
 
 
 def read_words(words: dict[str, Any]) -> Scenario:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
-from clients.data import import_files, load, read_mapping
+from clients.data.columns import read_mapping
+from clients.data.shelf import load
 from clients.settings import NodeFolder
 from clients.store import open_store
 from federation.errors import UsageError
-from federation.misfits import alike
 from federation.workload import Workload
 from simulations.population import Given, Invented, People
-from simulations.scenario import Data
+from simulations.scenario import Data, Source
 
 Loader = Callable[[], Given]
 
@@ -24,13 +24,12 @@ def people(data: Data, workload: Workload, seed: int) -> People:
         return Invented(workload, data, seed)
     if data.source == "files":
         return from_files(data, workload)
-    if data.source not in SOURCES:
-        known = ["invented", "files", *SOURCES]
-        listed = ", ".join(known)
-        raise UsageError(f"source = {data.source!r} is unknown; expected {listed}{alike(data.source, known) or '.'}")
     fitting, load_people = SOURCES[data.source]
     if workload.name not in fitting:
-        raise UsageError(f"source = {data.source!r} has rows for {', '.join(fitting)}, not for {workload.name}.")
+        raise UsageError(
+            f"data.source = {data.source!r} has rows for {', '.join(fitting)}, not for {workload.name}. "
+            "Change workload or data.source."
+        )
     return load_people()
 
 
@@ -79,6 +78,8 @@ def from_files(data: Data, workload: Workload) -> Given:
     """Rows of files that `paceline node import` can read, cut by the same code; a group is a person."""
     if data.mapping is None:
         raise UsageError('source = "files" needs mapping = "FILE.toml", which says what column is what; see the docs.')
+    from clients.data.importing import import_files  # its library for tables takes its time
+
     with tempfile.TemporaryDirectory(prefix="paceline-files-") as scratch:
         folder = NodeFolder(Path(scratch))
         folder.data.mkdir(parents=True)
@@ -88,7 +89,7 @@ def from_files(data: Data, workload: Workload) -> Given:
     return Given(rows, [f"person-{number}" for number in torch.unique(rows.person).tolist()])
 
 
-SOURCES: dict[str, tuple[tuple[str, ...], Loader]] = {
+SOURCES: dict[Source, tuple[tuple[str, ...], Loader]] = {
     "watch": (("exercise_recognition", "motion_gan"), watch),
     "walkers": (("activity_recognition",), walkers),
     "runners": (("running_pace",), runners),

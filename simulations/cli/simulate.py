@@ -1,7 +1,7 @@
 """``paceline simulate``: runs of a scenario, and their comparison."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import click
 import typer
@@ -32,6 +32,13 @@ class RunsScenarios(TyperGroup):
             inner = self.commands[args[0]]
             return inner.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> NoReturn:
+        """A second word that is no option."""
+        raise UsageError(
+            f"{args[0]} is a word too many: one scenario at a time, its folder after --out, changes after --set. "
+            "To put results side by side: paceline simulate compare A B"
+        )
 
 
 simulate = typer.Typer(cls=RunsScenarios, invoke_without_command=True, add_completion=False, subcommand_metavar="")

@@ -12,8 +12,10 @@ from simulations import records
 from simulations.outcome import Outcome
 from simulations.scenario import Scenario, read
 from simulations.sweep.plan import Job
+from simulations.words import flat
 
 SCENARIO, RUNS = "scenario.toml", "runs"
+ABSENT, MOST_SHOWN = "nothing", 6
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ def claim(path: Path, scenario: Scenario, jobs: Sequence[Job], resume: bool) -> 
     saved = path / SCENARIO
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file; name a folder with --out.")
-    if saved.is_file():
+    if saved.is_file() and (path / RUNS).is_dir():
         _require_same(folder, scenario)
     elif path.is_dir() and any(path.iterdir()):
         raise UsageError(f"{path} holds something that no simulation wrote; name an empty folder with --out.")
-    done = len(folder.finished(jobs))
+    done = len(folder.outcomes(jobs))
     if done and not resume:
         raise UsageError(
             f"{path} holds {done} of {len(jobs)} results of this scenario. Keep them and go on with --resume, "
@@ -57,7 +59,8 @@ def claim(path: Path, scenario: Scenario, jobs: Sequence[Job], resume: bool) -> 
         )
     try:
         (path / RUNS).mkdir(parents=True, exist_ok=True)
-        _write(saved, written(scenario))
+        if not saved.is_file():
+            _write(saved, written(scenario))
     except OSError as error:
         raise UsageError(
             f"nothing can be written to {path} ({error.strerror}); name another folder with --out."
@@ -72,11 +75,14 @@ def written(scenario: Scenario) -> str:
 
 def _require_same(folder: Folder, scenario: Scenario) -> None:
     held = read(folder.path / SCENARIO)
-    if held.digest() != scenario.digest():
-        raise UsageError(
-            f"{folder.path} holds the results of another scenario ({held.name}: {held.title}). "
-            "Name another folder with --out, or remove it."
-        )
+    if held.digest() == scenario.digest():
+        return
+    before, after = (flat(one.model_dump(mode="json")) for one in (held, scenario))
+    keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    shown = [f"  {key}: {before.get(key, ABSENT)} there, {after.get(key, ABSENT)} here" for key in keys[:MOST_SHOWN]]
+    more = [f"  and {len(keys) - MOST_SHOWN} keys more"] if len(keys) > MOST_SHOWN else []
+    said = f"{folder.path} holds the results of another scenario, {held.name}. What differs:"
+    raise UsageError("\n".join([said, *shown, *more, "Name another folder with --out, or remove this one."]))
 
 
 def _write(path: Path, text: str) -> None:

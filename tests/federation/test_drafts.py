@@ -37,6 +37,9 @@ def test_privacy_is_looked_at_by_itself():
     assert drafts.privacy_problems({"unit": "none", "epsilon": 1}) == [
         "privacy.epsilon: there is no such setting; there are unit."
     ]
+    assert drafts.privacy_problems({"unit": "persn"}) == [
+        "privacy.unit: 'persn' is none of 'none', 'person', 'record'; did you mean 'person'?"
+    ]
     assert drafts.privacy_problems({}) == [
         'privacy: needs unit = "none", "person" or "record"; privacy is never left out'
     ]

@@ -71,19 +71,25 @@ BAD = [
     ({"data": {"pepole": 3}}, "data.pepole: there is no such setting; did you mean 'people'?"),
     ({"engine": "inlin"}, "engine: 'inlin' is none of 'inline', 'ray'; did you mean 'inline'?"),
     ({"format": "paceline-scenario-0"}, "format = 'paceline-scenario-0'; this Paceline reads 'paceline-scenario-1'"),
-    ({"exchange": {"min_parties": 3}}, "min_parties = 3, but count = 2 parties"),
-    ({"parties": {"count": 9}}, "9 parties, but only 8 people: parties without people"),
-    ({"sweep": {"rounds": []}}, "sweep.rounds"),
+    ({"exchange": {"min_parties": 3}}, "exchange.min_parties = 3, but parties.count = 2: no round could ever count."),
+    ({"parties": {"count": 9}}, "parties.count = 9, but data.people = 8: parties without people"),
+    ({"sweep": {"rounds": []}}, '"rounds" = [] sweeps over nothing'),
+    ({"sweep": {"rounds": 3}}, '"rounds" = 3 is one value; write a list, such as "rounds" = [3, …]'),
+    ({"sweep": {"privacy": {"epsilon": [1, 2]}}}, 'stands in quotes; write "privacy.epsilon" = [...]'),
+    ({"sweep": {"seeds": [[1], [2]]}}, "seeds cannot be swept over"),
+    ({"sweep": {"name": ["a", "b"]}}, "name cannot be swept over"),
+    ({"rounds": "many"}, "rounds: expected a whole number; found 'many'"),
     ({"sweep": {"data.pepole": [3]}}, "did you mean 'people'?"),
-    ({"data": {"source": "runers"}}, "'runers' is unknown; expected invented, files, "),
+    ({"data": {"source": "runers"}}, "'ratings'; did you mean 'runners'?"),
     ({"data": {"source": "watch"}}, "has rows for exercise_recognition"),
+    ({"data": {"source": "runners", "people": 8}}, 'people are for source = "invented"'),
     (
         {"privacy": {"unit": "person", "epsilom": 1}},
-        "privacy.epsilom: there is no such setting; did you mean 'epsilon'?",
+        "\n  privacy.epsilom: there is no such setting; did you mean 'epsilon'?",
     ),
     ({"privacy": {}}, "privacy is never left out"),
     ({"workload": "runing_pace"}, "; did you mean 'running_pace'?"),
-    ({"seeds": [1, 1]}, "a seed stands twice"),
+    ({"seeds": [1, 1]}, "seeds: 1 stands twice"),
     ({"data": {"people": 8, "label_skew": 0.1}}, "label_skew is about classes"),
 ]
 
@@ -103,18 +109,35 @@ def test_what_cannot_be_is_refused_in_words_and_leaves_nothing(tmp_path, scenari
     ("arguments", "said"),
     [
         ([], "name a scenario, or write one with"),
-        (["nowhere.toml"], "cannot be read"),
+        (["nowhere.toml"], "there is no file nowhere.toml. Write one with: paceline simulate --new nowhere.toml"),
+        (["/proc/self/mem"], "/proc/self/mem cannot be read: "),
+        (["--seeds", "5-1", "FILE"], "expected numbers such as"),
         (["--seeds", "x", "FILE"], "expected numbers such as"),
         (["--set", "rounds", "FILE"], "expected key=value"),
         (["--jobs", "0", "FILE"], "--jobs"),
         (["--out", "/proc/none", "FILE"], "nothing can be written to /proc/none"),
-        (["FILE", "FILE"], "No such command"),
+        (["FILE", "FILE"], "a word too many: one scenario at a time"),
     ],
 )
 def test_wrong_words_exit_with_2(file, capsys, arguments, said):
     words = [str(file()) if word == "FILE" else word for word in arguments]
     assert cli.run(["simulate", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_comes_with_the_one_that_was_meant(file, capsys):
+    path = file()
+    assert cli.run(["simulate", str(path.with_name("tinny.toml"))]) == 2
+    assert "did you mean 'tiny.toml'?" in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_a_scenario_is_told_how_to_go_on(file, capsys):
+    folder = file().parent
+    assert cli.run(["simulate", str(folder)]) == 2
+    assert f"{folder} is a folder; expected a scenario, which is a file." in capsys.readouterr().err
+    (folder / "scenario.toml").write_text("")
+    assert cli.run(["simulate", str(folder)]) == 2
+    assert f"{folder}/scenario.toml; missing runs are made with --out {folder} --resume" in capsys.readouterr().err
 
 
 def test_file_that_is_no_toml_is_named(tmp_path, capsys):

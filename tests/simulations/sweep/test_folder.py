@@ -41,8 +41,8 @@ def test_results_are_kept_only_when_that_was_asked_for(claimed, scenario, outcom
 
 def test_folder_of_another_scenario_is_refused(claimed):
     before = (claimed().path / SCENARIO).read_text()
-    with pytest.raises(UsageError, match="results of another scenario"):
-        claimed(rounds=3, resume=True)
+    with pytest.raises(UsageError, match=r"(?s)another scenario.*rounds: 2 there, 3 here.*seeds: \[1\] there"):
+        claimed(rounds=3, seeds=[1, 2], resume=True)
     assert (claimed().path / SCENARIO).read_text() == before
 
 
@@ -56,6 +56,14 @@ def test_folder_with_other_things_is_left_alone(tmp_path, scenario):
     assert [file.name for file in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
+def test_a_scenario_that_somebody_wrote_is_not_written_over(tmp_path, scenario):
+    wanted, mine = scenario(), tmp_path / SCENARIO
+    mine.write_text(f"# my remarks\n{written(wanted)}")
+    with pytest.raises(UsageError, match="holds something that no simulation wrote"):
+        claim(tmp_path, wanted, jobs(wanted), resume=False)
+    assert mine.read_text().startswith("# my remarks")
+
+
 def test_place_that_cannot_be_written_is_named(scenario):
     wanted = scenario()
     with pytest.raises(UsageError, match=r"nothing can be written to /proc/none .*name another folder with --out"):
@@ -67,3 +75,5 @@ def test_damaged_result_is_named(claimed, scenario):
     folder.file(job).write_text('{"seed": 1')
     with pytest.raises(UsageError, match=r"\.json is no result of a simulation; remove it"):
         Folder(folder.path).outcomes([job])
+    with pytest.raises(UsageError, match=r"\.json is no result of a simulation; remove it"):
+        claimed(resume=True)

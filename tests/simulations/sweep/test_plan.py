@@ -32,7 +32,7 @@ def test_digest_is_of_what_decides_the_result(scenario):
     [
         ({"data.peple": [1]}, "data.peple: there is no such setting; did you mean 'people'?"),
         ({"privcy.epsilon": [1]}, "privcy: there is no such setting; did you mean 'privacy'?"),
-        ({"rounds": []}, "sweep.rounds"),
+        ({"rounds": []}, "sweeps over nothing"),
         ({"rounds": [2, 2]}, "names a value twice"),
         ({"parties.count": [2, 9]}, "(?s)cannot reach count = 9: .*parties without people"),
         ({"exchange.up": ["int8_blocks"]}, r"'int8_blocks' is none of .*'int8_block'.*; did you mean 'int8_block'\?"),
