@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.consent import AGE_OF_CONSENT_YEARS, Purpose
 from federation.errors import ManifestError, PrivacyError, Refusal, Refused
-from federation.ids import PartyId
+from federation.ids import Fingerprint, PartyId
 from federation.manifest import Manifest, Member
 from federation.roles import Role, Step, require
-from federation.terms import NoisedScores, PersonTerms, PublishedScores
+from federation.terms import HEX64, SLUG, NoisedScores, PersonTerms, PublishedScores
 
 if TYPE_CHECKING:
     from federation.workload import Vector
@@ -25,6 +25,8 @@ class Policy(BaseModel):
     `max_epsilon` at `delta` is what all tasks together may ever cost one person; `max_epsilon_per_task` what one may.
     `min_people`: the node trains on no fewer eligible people. `allow_unprotected`: tasks, by name, that may run
     without differential privacy. `allow_published_scores`: exact scores of people who consented to `PUBLISH_SCORES`.
+    `share_noise_with`: parties, with the fingerprints that they told this owner, whose shares of the noise may protect
+    people here; all of the noise is added at this node for whoever lists nobody.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -38,6 +40,7 @@ class Policy(BaseModel):
     min_people: Annotated[int, Field(ge=1, le=10**9)] = 2
     allow_unprotected: tuple[str, ...] = ()
     allow_published_scores: bool = False
+    share_noise_with: dict[Annotated[PartyId, Field(pattern=SLUG)], Annotated[Fingerprint, Field(pattern=HEX64)]] = {}
     max_task_days: Annotated[float, Field(gt=0, le=3660)] = 366.0
     age_of_consent_years: Annotated[int, Field(ge=AGE_OF_CONSENT_YEARS, le=150)] = AGE_OF_CONSENT_YEARS
 
@@ -87,8 +90,11 @@ def admit(policy: Policy, manifest: Manifest, party: PartyId, role: Role, step: 
     require(role, step)
     member = _member(manifest, party, role)
     _check_task(policy, manifest)
+    _check_keys(policy, manifest)
     if step in ON_PEOPLE:
         _check_people(policy, manifest)
+    if step is Step.TRAIN_ON_PEOPLE:
+        _check_noise(policy, manifest, party)
     if step is Step.EVALUATE_PEOPLE:
         _check_scores(policy, manifest)
     return Admission(manifest, step, member, _waive(policy, manifest), _SEAL)
@@ -123,6 +129,14 @@ def scores_cost_per_person(scores: NoisedScores, delta: float) -> float:
     return accounting.epsilon(scores.person_cost(), scores.max_evaluations, delta)
 
 
+def strangers_to_noise(policy: Policy, manifest: Manifest, party: PartyId) -> tuple[Member, ...]:
+    """Those who would share the noise of `party`'s people without being listed under ``share_noise_with``."""
+    if not (isinstance(manifest.privacy, PersonTerms) and manifest.privacy.noise == "shared"):
+        return ()
+    listed = {*policy.share_noise_with, party}
+    return tuple(member for member in manifest.contributors() if member.party not in listed)
+
+
 def words(policy: Policy) -> list[str]:
     """The policy as sentences for its owner."""
     unprotected_tasks = _listed(policy.allow_unprotected)
@@ -134,6 +148,7 @@ def words(policy: Policy) -> list[str]:
         f"(unit: person, by RDP); one task at most {policy.max_epsilon_per_task:g}.",
         f"Tasks need at least {policy.min_parties} parties, training here at least {policy.min_people} people.",
         f"Tasks that may run WITHOUT differential privacy: {unprotected_tasks}.",
+        f"Parties whose shares of the noise may protect people here: {_listed(tuple(policy.share_noise_with))}.",
         f"Exact scores of held-out people who consented to publish-scores {scores}.",
         f"Tasks last at most {policy.max_task_days:g} days.",
         f"For people below {policy.age_of_consent_years} years a guardian consents.",
@@ -197,6 +212,31 @@ def _check_cost(policy: Policy, manifest: Manifest, epsilon: float) -> None:
         raise _refuse(
             f"task {manifest.name} may cost each person ε = {epsilon:.3g} at δ = {policy.delta:g}; this node allows "
             f"{allowed:g}. `paceline node allow --max-epsilon …` raises it, or ask for a smaller budget."
+        )
+
+
+def _check_keys(policy: Policy, manifest: Manifest) -> None:
+    """What a party told this owner counts for more than what the coordinator says of it, in any task."""
+    for member in manifest.cohort:
+        listed = policy.share_noise_with.get(member.party, member.fingerprint)
+        if listed != member.fingerprint:
+            raise _refuse(
+                f"task {manifest.name} names {member.party} with key {member.fingerprint[:16]}…; share_noise_with in "
+                f"node.toml lists {listed[:16]}…. Ask {member.name} by telephone; if it has a new key, "
+                f"`paceline node allow --share-noise-with {member.party}=FINGERPRINT` replaces the old one."
+            )
+
+
+def _check_noise(policy: Policy, manifest: Manifest, party: PartyId) -> None:
+    """As many parties as the terms let collude may be invented: ε is sized for sums without their shares."""
+    strangers, terms = strangers_to_noise(policy, manifest, party), manifest.privacy
+    if isinstance(terms, PersonTerms) and len(strangers) > terms.colluding:
+        raise _refuse(
+            f"task {manifest.name} leaves part of the noise that protects people here to {len(manifest.contributors())}"
+            f" parties, and the coordinator could invent parties. Not listed under share_noise_with: "
+            f"{_listed(tuple(member.party for member in strangers))}; the task allows for {terms.colluding} such. "
+            f"Ask them for their fingerprints by telephone, then `paceline node allow --share-noise-with "
+            'PARTY=FINGERPRINT`; or ask for a task with noise = "node".'
         )
 
 

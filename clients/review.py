@@ -5,7 +5,7 @@ from datetime import datetime
 
 from clients.enrolment import Offer, main_step
 from clients.pinned import Members, Pinned
-from clients.policy import Policy, admit, cost_per_person
+from clients.policy import Policy, admit, cost_per_person, strangers_to_noise
 from federation import workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, WorkloadError
@@ -63,7 +63,7 @@ def review(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: d
             **({"takes turns": _turns(manifest)} if manifest.training.phases else {}),
             "reads": _reads(manifest, pinned.role),
             "privacy": _privacy(manifest, policy),
-            "trust": f"{trust(manifest)}{_confirmed(manifest, members)}",
+            "trust": f"{trust(manifest)}{_known(manifest, members, policy, pinned)}",
             "scores": _scores(manifest, pinned.role),
             "leaves this node": _leaves(manifest, pinned.role),
             "until": f"{manifest.expires_at:%Y-%m-%d %H:%M %Z}. What was spent of a person's budget stays spent.",
@@ -115,11 +115,18 @@ def _privacy(manifest: Manifest, policy: Policy) -> str:
     return f"{promise.sentence()} {own}"
 
 
-def _confirmed(manifest: Manifest, members: Members) -> str:
+def _known(manifest: Manifest, members: Members, policy: Policy, pinned: Pinned) -> str:
     """How many of the parties that a secure sum relies on this node's owner knows."""
     if not manifest.exchange.secure:
         return ""
-    parties = manifest.contributors()
+    parties, terms = manifest.contributors(), manifest.privacy
+    if isinstance(terms, PersonTerms) and terms.noise == "shared" and pinned.role is not Role.ALGORITHM_PROVIDER:
+        strangers, others = strangers_to_noise(policy, manifest, pinned.party), len(parties) - 1
+        without = f", all but {', '.join(member.party for member in strangers)}" if strangers else ""
+        return (
+            f" share_noise_with in node.toml lists {others - len(strangers)} of the {others} others{without}; "
+            f"{others - terms.colluding} are needed."
+        )
     known = sum(member.party in members.fingerprints for member in parties)
     return f" Here {known} of these {len(parties)} were confirmed before; `paceline node accept` confirms all listed."
 

@@ -28,6 +28,7 @@ min_parties = 2                 # tasks that go on with fewer parties are refuse
 min_people = 2                  # train on no fewer consenting people than this
 allow_unprotected = []          # names of tasks that may run WITHOUT differential privacy
 allow_published_scores = false  # exact scores of people who consented to publish-scores may leave
+share_noise_with = {}           # whose noise may protect people here: { party = "fingerprint, told by telephone" }
 max_task_days = 366.0           # refuse tasks that last longer
 age_of_consent_years = 16       # younger people need a guardian's consent; may be raised, never lowered
 """

@@ -3,13 +3,14 @@
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from clients import consent
-from clients.data import RowSource
+from clients.data.rows import RowSource
 from clients.node import Node
 from clients.pinned import Pinned, load_pinned, save_pinned
 from clients.policy import Policy
@@ -21,7 +22,7 @@ from federation import drafts
 from federation.consent import ConsentState, Purpose
 from federation.errors import ManifestError
 from federation.ids import PartyId, PersonNumber
-from federation.manifest import Manifest
+from federation.manifest import Manifest, parse
 from federation.roles import Role
 from federation.signing import Identity
 from server import enrolment, tasks
@@ -72,10 +73,10 @@ def found(path: Path, scenario: Scenario, dealt: Dealt, people: People, seed: in
     for place, (name, hand) in enumerate(dealt.hands.items()):
         party = PartyId(name)
         _enrol(path / name, coordinator, party, roles[place % len(roles)], place)
-        nodes[party] = open_party(path / name, HandRows(people, hand), policy_of(scenario), time)
+        nodes[party] = open_party(path / name, HandRows(people, hand), scenario, time)
         _register(nodes[party].store, len(hand))
     _enrol(path / PROVIDER, coordinator, PROVIDER, Role.ALGORITHM_PROVIDER, len(nodes))
-    nodes[PROVIDER] = open_party(path / PROVIDER, HandRows(people, dealt.judges[:0]), policy_of(scenario), time)
+    nodes[PROVIDER] = open_party(path / PROVIDER, HandRows(people, dealt.judges[:0]), scenario, time)
     federation = Federation(coordinator, nodes, Loopback(nodes))
     task = coordinator.store.add_task(contract(coordinator, scenario, dealt))
     return federation, settle(federation, task)
@@ -99,8 +100,12 @@ def contract(coordinator: Coordinator, scenario: Scenario, dealt: Dealt) -> Mani
         raise ManifestError(f"scenario {scenario.name}: {drafts.problems(error)}") from error
 
 
-def policy_of(scenario: Scenario) -> Policy:
-    """A policy that allows the scenario's task and nothing else; simulated owners waive what they are asked to."""
+def policy_of(scenario: Scenario, store: NodeStore) -> Policy:
+    """A policy that allows the scenario's task and nothing else.
+
+    Simulated owners waive what they are asked to, and know the fingerprints of all in the task that they accepted.
+    """
+    accepted = [parse(task.manifest_json) for task in store.accepted_tasks()]
     delta = scenario.privacy.get("delta", 1e-5)
     return Policy(
         purposes=(Purpose.TRAIN_MOTION_MODELS,),
@@ -111,20 +116,25 @@ def policy_of(scenario: Scenario) -> Policy:
         min_parties=1,
         min_people=1,
         allow_unprotected=(scenario.name,),
+        share_noise_with={member.party: member.fingerprint for task in accepted for member in task.cohort},
         max_task_days=VALID_DAYS,
     )
 
 
-def open_party(path: Path, rows: RowSource, policy: Policy, time: SimulatedTime) -> Node:
-    """The node in a folder that `found` made, in this process or another; its randomness is the link's to give."""
+def open_party(path: Path, rows: RowSource, scenario: Scenario, time: SimulatedTime) -> Node:
+    """The node in a folder that `found` made, in this process or another; its randomness is the link's to give.
+
+    Its policy is made at the first question, when the task was accepted.
+    """
     folder = NodeFolder(path)
+    store = open_store(folder, time.now)
     return Node(
         folder=folder,
         pinned=load_pinned(folder),
         identity=Identity.load(folder.identity),
-        store=open_store(folder, time.now),
+        store=store,
         rows=rows,
-        policy=lambda: policy,
+        policy=cache(lambda: policy_of(scenario, store)),
         clock=time.now,
         sleep=time.sleep,
         source=SeededSource(0),

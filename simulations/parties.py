@@ -77,11 +77,14 @@ def gather(path: Path, workload: str, cast: Sequence[Cast], policy: Policy, sour
     coordinator, registry = open_coordinator(folder.path), Registry()
     nodes = {}
     for one in cast:
-        node = _join(path / one.party, coordinator, registry, one, (policy, source))
+        node = _join(path / one.party, coordinator, registry, one, source)
         for rows, held_out in ((one.rows, False), (one.held_out, True)):
             if rows is not None:
                 _import(node, workload, rows, held_out)
         nodes[one.party] = node
+    told = {party: node.identity.fingerprint for party, node in nodes.items()}
+    for node in nodes.values():  # owners who have called one another
+        write_policy(node.folder, policy.model_copy(update={"share_noise_with": told}))
     return Federation(coordinator, nodes, Loopback(nodes))
 
 
@@ -121,15 +124,11 @@ def write_policy(folder: NodeFolder, policy: Policy) -> None:
     folder.settings.write_text(tomli_w.dumps({"threads": 1, "policy": policy.model_dump(mode="json")}), "utf-8")
 
 
-def _join(
-    path: Path, coordinator: Coordinator, registry: Registry, one: Cast, means: tuple[Policy, RandomSource]
-) -> Node:
+def _join(path: Path, coordinator: Coordinator, registry: Registry, one: Cast, source: RandomSource) -> Node:
     """A node's folder as `paceline node join` leaves it, without the network in between."""
-    policy, source = means
     folder = NodeFolder(path)
     folder.coordinator.mkdir(parents=True)
     identity = make_keys(folder)
-    write_policy(folder, policy)
     store, server = coordinator.store, coordinator.folder
     invitation = decode_token(enrolment.invite(store, server, one.party, one.role, one.party))
     pinned = pin(invitation, enrolment.join(store, server, registry, join_request(invitation, identity, folder)))

@@ -21,7 +21,7 @@ from server.app.link import FlowerLink
 from server.app.task import server_app
 from simulations import engine, sources
 from simulations.dealing import Dealt, deal
-from simulations.founding import PROVIDER, SimulatedTime, open_party, policy_of
+from simulations.founding import PROVIDER, SimulatedTime, open_party
 from simulations.outcome import Outcome
 from simulations.population import HandRows, People
 from simulations.scenario import Scenario, read_words
@@ -88,7 +88,7 @@ def _answer(seats: Seats, party: PartyId, blob: bytes) -> bytes:
     scenario, people, dealt = _population(seats.scenario_json, seats.seed)
     hand = dealt.judges[:0] if party == PROVIDER else dealt.hands[party]
     folder, time = Path(seats.path) / party, SimulatedTime()
-    node = open_party(folder, HandRows(people, hand), policy_of(scenario), time)
+    node = open_party(folder, HandRows(people, hand), scenario, time)
     with node.store:
         question, _ = wire.read_request(blob, node.pinned.coordinator_key, MAX_MODEL_BYTES)
         time.moment = question.issued_at

@@ -58,6 +58,9 @@ def allow(  # noqa: PLR0913, PLR0917 - the options of a command
     published_scores: Annotated[
         bool | None, typer.Option(help="Exact scores of people who consented to it may leave.")
     ] = None,
+    share_noise_with: Annotated[
+        list[str] | None, typer.Option(help="A party whose noise may protect people here: PARTY=FINGERPRINT.")
+    ] = None,
     folder: Dir = None,
     json: Json = False,
 ) -> None:
@@ -67,7 +70,7 @@ def allow(  # noqa: PLR0913, PLR0917 - the options of a command
 
     Example: paceline node allow --purpose train-motion-models --workload running_pace --max-epsilon 2 --delta 1e-5
     """
-    from clients.allowances import Allowance
+    from clients.allowances import Allowance, fingerprints_named
     from clients.allowances import allow as write
     from clients.desk import purposes_named
     from clients.settings import find_folder
@@ -88,6 +91,7 @@ def allow(  # noqa: PLR0913, PLR0917 - the options of a command
         unprotected=tuple(unprotected or ()),
         numbers={key: value for key, value in numbers.items() if value is not None},
         published_scores=published_scores,
+        share_noise_with=fingerprints_named(share_noise_with or []),
     )
     settings = write(find_folder(folder), allowance)
     said = settings.policy.model_dump(mode="json")

@@ -1,5 +1,6 @@
 """What happens before anything is trained: the same commands, in the same order, that real partners type."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +20,16 @@ UNPROTECTED = ("watch", "runners")
 TASKS = ("watch", "watch-private", "runners", "runners-private")
 
 USE = ("--workload", "exercise_recognition", "--workload", "running_pace", "--purpose", PURPOSE)
+CAPS = ("--max-epsilon", "10", "--max-epsilon-per-task", "8.1", "--delta", "1e-3", "--min-people", "1")
+"""Caps per person, and the smallest number of people: the trainer has one watch person to train on."""
 TOO_EARLY: dict[str, tuple[tuple[str, ...], str]] = {
     "motion-lab": ((), "watch"),
     "wrist-archive": (USE, "watch"),
     "city-runners": ((*USE, "--max-epsilon", "1"), "watch-private"),
+    "coach-collective": ((*USE, *CAPS), "watch-private"),
 }
-"""What these parties had allowed when they first tried to accept which task: nothing, no waiver, too small a cap."""
+"""What these parties had allowed when they first tried to accept which task: nothing, no waiver, too small a cap,
+no noise but their own."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ def open_federation(scene: Scene) -> Opened:
         said = side_by_side(lambda party: consents.record(scene, party, deliveries), PEOPLE)
     with scene.act("Four contracts are written, signed, read and accepted"):
         tasks = dict(zip(TASKS, side_by_side(lambda name: contract(scene, name), TASKS), strict=True))
-        side_by_side(lambda party: decide(scene, party), CAST)
+        told = {party: str(one["fingerprint"]) for party, one in joined.items()}
+        side_by_side(lambda party: decide(scene, party, told), CAST)
     with scene.act("The nodes start"):
         for party in CAST:
             scene.shell.start(party.party, "node", "up", "--dir", scene.node(party.party))
@@ -114,8 +120,11 @@ def contract(scene: Scene, name: str) -> dict[str, Any]:
     return dict(written)
 
 
-def decide(scene: Scene, party: Party) -> None:
-    """Some owners ask too early, and are refused by their own policy; then all allow what they mean to, and accept."""
+def decide(scene: Scene, party: Party, told: Mapping[str, str]) -> None:
+    """Some owners ask too early, and are refused by their own policy; then all allow what they mean to, and accept.
+
+    `told`: the fingerprint that each party reads out when another one calls.
+    """
     node = scene.node(party.party)
     if party.party in TOO_EARLY:
         allowed, task = TOO_EARLY[party.party]
@@ -124,13 +133,17 @@ def decide(scene: Scene, party: Party) -> None:
         refused = scene.shell.run("node", "accept", task, "--dir", node, expect=1)
         words = refused.errors.strip().removeprefix("error: ")
         scene.refusals.append({"party": party.party, "asked": f"node accept {task}", "said": words})
-    unprotected = [word for task in UNPROTECTED for word in ("--unprotected", task)]
-    scene.shell.run("node", "allow", *USE, *unprotected, *_numbers(party), "--dir", node)
+    scene.shell.run("node", "allow", *USE, *CAPS, *_exceptions(party, told), "--dir", node)
     for task in TASKS:
         scene.shell.run("node", "accept", task, "--dir", node)
 
 
-def _numbers(party: Party) -> list[str]:
-    """Caps per person, and the smallest number of people: the trainer has one watch person to train on."""
-    words = ["--max-epsilon", "10", "--max-epsilon-per-task", "8.1", "--delta", "1e-3", "--min-people", "1"]
-    return [*words, "--published-scores"] if party.role is Role.TRAINER else words
+def _exceptions(party: Party, told: Mapping[str, str]) -> Iterator[str]:
+    """What is off by default: tasks without privacy, noise of the others, exact scores from the trainer."""
+    for task in UNPROTECTED:
+        yield from ("--unprotected", task)
+    for other, fingerprint in told.items():
+        if other != party.party:
+            yield from ("--share-noise-with", f"{other}={fingerprint}")
+    if party.role is Role.TRAINER:
+        yield "--published-scores"

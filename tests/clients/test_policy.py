@@ -16,6 +16,7 @@ from federation.ids import PartyId
 from federation.manifest import Manifest
 from federation.roles import Role, Step
 from privacy import accounting
+from simulations import specimens
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RUNNERS = PartyId("runners")
@@ -95,6 +96,47 @@ def test_each_line_of_the_policy_refuses_with_the_next_step(policy: Policy, task
     with pytest.raises(Refused, match=text) as caught:
         admit(policy, task, RUNNERS, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
     assert caught.value.code is Refusal.POLICY
+
+
+def sharing(task: Manifest, *parties: int, **changes: str) -> Policy:
+    """A policy for `task` that lists its members of these numbers, with `changes` to their fingerprints."""
+    listed = {task.cohort[number].party: task.cohort[number].fingerprint for number in parties}
+    return Policy(
+        purposes=(Purpose.TRAIN_MOTION_MODELS,),
+        workloads=("exercise_recognition",),
+        max_epsilon=90,
+        max_epsilon_per_task=90,
+        share_noise_with=listed | {PartyId(party.replace("_", "-")): other for party, other in changes.items()},
+    )
+
+
+def test_shared_noise_is_admitted_with_as_many_listed_parties_as_must_be_honest() -> None:
+    task, me = specimens.shared_manifest(parties=6, colluding=1), PartyId("runners-1")
+    admit(sharing(task, 1, 2, 3, 4), task, me, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
+    for listed in ((), (1, 2, 3), (0, 1, 2, 3)):
+        with pytest.raises(Refused, match=r"the task allows for 1 such.*--share-noise-with") as caught:
+            admit(sharing(task, *listed), task, me, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
+        assert caught.value.code is Refusal.POLICY
+    trusting = specimens.shared_manifest(parties=6, colluding=0)
+    with pytest.raises(Refused, match="share_noise_with: runners-6; the task allows for 0 such"):
+        admit(sharing(trusting, 1, 2, 3, 4), trusting, me, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
+
+
+def test_noise_of_the_node_itself_needs_nobody() -> None:
+    admit(OPEN, manifest(), RUNNERS, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
+    task = specimens.shared_manifest()
+    own = task.model_copy(update={"privacy": specimens.person_terms()})
+    admit(sharing(task), own, PartyId("runners-1"), Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
+
+
+def test_a_listed_party_with_another_key_is_refused_in_any_task() -> None:
+    policy = OPEN.model_copy(update={"share_noise_with": {"coaches": "7" * 64}})
+    with pytest.raises(Refused, match=r"coaches with key 2222.* lists 7777.*--share-noise-with coaches=FINGERPRINT"):
+        admit(policy, manifest(), RUNNERS, Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
+    task = specimens.shared_manifest()
+    policy = sharing(task, 1, 2, 3, 4, runners_6="7" * 64)
+    with pytest.raises(Refused, match="names runners-6 with key"):
+        admit(policy, task, PartyId("runners-1"), Role.DATA_PROVIDER, Step.TRAIN_ON_PEOPLE)
 
 
 def test_a_role_is_held_to_its_own_steps() -> None:

@@ -1,8 +1,10 @@
 """What a contract's reader is told leaves the node."""
 
+from types import SimpleNamespace
+
 from clients.pinned import Members
 from clients.policy import Policy
-from clients.review import _confirmed, _leaves, _privacy
+from clients.review import _known, _leaves, _privacy
 from federation.roles import Role
 from federation.terms import ExchangeTerms
 from simulations import specimens
@@ -23,12 +25,30 @@ def test_a_share_of_the_noise_under_a_mask_is_told():
     assert "Skellam noise of σ = 4" in _privacy(specimens.shared_manifest(), Policy())
 
 
-def test_how_many_parties_of_a_sum_were_confirmed_is_told():
+def secure(noise="node"):
+    """A task of six parties under masks, with the noise of each node or shared by all."""
     task = specimens.shared_manifest(parties=6)
-    known = {member.party: member.fingerprint for member in task.cohort[:2]}
-    told = _confirmed(task, Members(fingerprints=known))
-    assert "Here 2 of these 6 were confirmed before" in told
-    assert _confirmed(specimens.manifest(), Members(fingerprints=known)) == ""
+    return task if noise == "shared" else task.model_copy(update={"privacy": specimens.person_terms()})
+
+
+def pinned(role=Role.DATA_PROVIDER):
+    return SimpleNamespace(party="runners-1", role=role)
+
+
+def test_how_many_parties_of_a_sum_were_confirmed_is_told():
+    members = Members(fingerprints={member.party: member.fingerprint for member in secure().cohort[:2]})
+    assert "Here 2 of these 6 were confirmed before" in _known(secure(), members, Policy(), pinned())
+    assert _known(specimens.manifest(), members, Policy(), pinned()) == ""
+
+
+def test_whom_the_owner_lets_share_the_noise_is_told():
+    task = secure("shared")
+    listed = Policy(share_noise_with={member.party: member.fingerprint for member in task.cohort[:4]})
+    told = _known(task, Members(), listed, pinned())
+    assert "lists 3 of the 5 others, all but runners-5, runners-6; 4 are needed" in told
+    everybody = Policy(share_noise_with={member.party: member.fingerprint for member in task.cohort})
+    assert "lists 5 of the 5 others; 4 are needed" in _known(task, Members(), everybody, pinned())
+    assert "share_noise_with" not in _known(task, Members(), Policy(), pinned(Role.ALGORITHM_PROVIDER))
 
 
 def test_how_the_coordinator_combines_updates_is_told_where_it_does_more_than_add():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.allowances import Allowance, allow
+from clients.allowances import Allowance, allow, fingerprints_named
 from clients.settings import DEFAULT_NODE_TOML, NodeFolder, NodeSettings, find_folder, load, parse
 from federation.consent import Purpose
 from federation.errors import UsageError
@@ -64,6 +64,20 @@ def test_allowing_adds_to_lists_and_keeps_comments(folder: NodeFolder) -> None:
     text = folder.settings.read_text()
     assert text.count("#") == DEFAULT_NODE_TOML.count("#")
     assert 'workloads = ["running_pace", "exercise_recognition"]' in text
+
+
+def test_a_fingerprint_is_listed_as_the_party_reads_it_out(folder: NodeFolder) -> None:
+    read_out = "coaches=" + " ".join(["9F0A"] * 16)
+    for words in ((read_out, f"runners={'1' * 64}"), (f"runners={'2' * 64}",)):
+        allow(folder, Allowance(share_noise_with=fingerprints_named(words)))
+    assert load(folder).policy.share_noise_with == {"coaches": "9f0a" * 16, "runners": "2" * 64}
+    assert folder.settings.read_text().count("#") == DEFAULT_NODE_TOML.count("#")
+
+
+@pytest.mark.parametrize("word", ["coaches", "coaches=", f"coaches={'9' * 63}", f"={'9' * 64}", f"Co aches={'9' * 64}"])
+def test_a_fingerprint_is_written_whole_and_with_its_party(word: str) -> None:
+    with pytest.raises(UsageError, match="expected PARTY=FINGERPRINT"):
+        fingerprints_named([word])
 
 
 def test_a_key_that_is_absent_is_added(folder: NodeFolder) -> None:
