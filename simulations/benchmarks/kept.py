@@ -35,6 +35,10 @@ class Kept:
         part = {"name": name, "machine": machine(), "commit": commit(), "found": found}
         self._write([*(self.parts() | {name: part}).values()])
 
+    def restore(self, parts: Iterable[Part]) -> None:
+        """Take `parts` that were kept elsewhere, with their machine and commit; one that is here already stays."""
+        self._write([*({part["name"]: part for part in parts} | self.parts()).values()])
+
     def forget(self, names: Collection[str]) -> None:
         """Delete the parts with these names; without any left, the file."""
         self._write([part for name, part in self.parts().items() if name not in names])

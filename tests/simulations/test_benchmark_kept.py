@@ -44,3 +44,14 @@ def test_parts_are_picked_by_a_word_of_every_entry():
     assert picked(names, ("trivial,recurrent", "plain")) == ["trivial-plain", "recurrent-plain"]
     with pytest.raises(UsageError, match=r"no part has a name with trivial and nonsense; parts are: trivial-plain, "):
         picked(names, ("trivial", "nonsense"))
+
+
+def test_parts_kept_elsewhere_are_taken_as_they_are_beside_what_is_here(tmp_path):
+    kept, elsewhere = (
+        Kept(tmp_path / "parts.jsonl"),
+        [{"name": name, "machine": "another", "commit": "former", "found": 0} for name in ("one", "two")],
+    )
+    kept.keep("one", 1)
+    kept.restore(elsewhere)
+    assert kept.part("one", lambda: 2) == 1
+    assert kept.parts()["two"] == elsewhere[1]

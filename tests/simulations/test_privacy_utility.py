@@ -17,6 +17,8 @@ from privacy.levels import steps_per_clip
 from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
 from simulations.benchmarks.privacy_utility import cases, protocol, report
 from simulations.benchmarks.privacy_utility.__main__ import main
+from simulations.benchmarks.privacy_utility.study import Size
+from simulations.benchmarks.privacy_utility.width import width
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +32,53 @@ def brief(motion):
     return replace(motion, private=replace(motion.private, rounds=2))
 
 
-def test_quick_study_writes_figures_page_and_plots(tmp_path):
-    main(["--quick", "--out", str(tmp_path)])
-    figures = json.loads((tmp_path / "privacy_utility.json").read_text())
-    page = (tmp_path / "privacy_utility.md").read_text()
-    assert figures["stamp"] == "simulation: no privacy claim"
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    main(["--quick", "--out", str(folder)])
+    return folder
+
+
+def measured(folder):
+    return {part["name"]: part for part in json.loads((folder / "privacy_utility.json").read_text())["parts"]}
+
+
+def test_quick_study_writes_figures_page_and_plots(study):
+    page = (study / "privacy_utility.md").read_text()
     assert "Simulation: no privacy claim" in page
-    assert [case["people"] for case in figures["motion"]] == [20]
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png"}
+    assert f"one thread, commit {measured(study)['runners']['commit']}. " in page
+    assert list(measured(study)) == ["motion-20", "runners", "direct", "width", "changes", "everything-20"]
+    assert {path.suffix for path in study.iterdir()} == {".json", ".md", ".png"}
+
+
+def test_parts_of_a_finished_study_are_kept_but_for_those_that_are_asked_for_again(study, tmp_path):
+    document = json.loads((study / "privacy_utility.json").read_text())
+    for part in document["parts"]:
+        part["commit"] = "former"
+    (tmp_path / "privacy_utility.json").write_text(json.dumps(document))
+    main(["--quick", "--out", str(tmp_path), "--again"])
+    assert "one thread, commit former. " in (tmp_path / "privacy_utility.md").read_text()
+    assert list(measured(tmp_path).values()) == document["parts"]
+    main(["--quick", "--out", str(tmp_path), "--again", "direct", "width"])
+    assert {name for name, part in measured(tmp_path).items() if part["commit"] != "former"} == {"direct", "width"}
+    assert list(measured(tmp_path)) == [part["name"] for part in document["parts"]]
+    commit = measured(tmp_path)["width"]["commit"]
+    assert (
+        f"one thread, commits former, {commit} (the JSON says which part). "
+        in (tmp_path / "privacy_utility.md").read_text()
+    )
+
+
+def test_shared_noise_has_the_variance_that_the_study_reckons_with(motion):
+    found = width(motion, 6)
+    assert found["values"] == 6 * 112
+    assert found["sigma"] == pytest.approx(14, abs=1)
+    assert found["variance"] == pytest.approx(1, abs=4 * (2 / found["values"]) ** 0.5)
+
+
+def test_cases_of_more_people_are_repeated_less_often():
+    size = Size(seeds=((100, 20), (400, 5)))
+    assert [size.repeats(people) for people in (100, 101, 400, 401)] == [20, 5, 5, 1]
 
 
 def test_head_on_statistics_computed_before_learns_what_the_whole_model_learns(monkeypatch):
@@ -161,6 +202,6 @@ def test_sampled_round_divides_by_the_people_it_expects():
 def test_page_says_how_far_the_targets_were_reached(motion):
     case = {"people": 400, "plain": [0.8], "node": {"8": [0.7]}, "shared": {"8": [0.75]}}
     runners = {"node": {"1": [45.0]}, "shared": {"1": [46.0]}, "plain": [46.0]}
-    said = report._promises({"motion": [case], "runners": runners})
+    said = report._promises({"motion": [case], "references": [], "runners": runners})
     assert "| ≤ 12 points | 10.0 points | 5.0 points |" in said
     assert "| within 2 % | -2.17% | +0.00% |" in said

@@ -6,13 +6,10 @@ from statistics import mean, pstdev
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator
 
-from simulations.pages.drawing import COLOURS, QUIET, heading, legend_above, panels
+from simulations.pages.drawing import COLOURS, QUIET, heading, legend_above, panels, png
 
-DPI = 110
 Found = Mapping[str, Any]
 
 
@@ -36,7 +33,7 @@ def by_epsilon(document: Found, path: Path) -> None:
     others.axhline(0, color=QUIET, lw=0.8, ls=":")
     others.legend(frameon=False, fontsize=7)
     legend_above(figure, node)
-    _save(figure, path)
+    png(figure, path)
 
 
 def what_bought_what(changes: Found, path: Path) -> None:
@@ -53,7 +50,7 @@ def what_bought_what(changes: Found, path: Path) -> None:
         heading(panel, f"ε = {epsilon}, accuracy")
     for panel in made[1:]:
         panel.set_yticklabels([])
-    _save(figure, path)
+    png(figure, path)
 
 
 def _curve(panel: Axes, found: Mapping[str, list[float]], name: str, colour: str, dash: str = "-") -> None:
@@ -64,8 +61,3 @@ def _curve(panel: Axes, found: Mapping[str, list[float]], name: str, colour: str
     panel.set_xscale("log", base=2)
     panel.set_xticks(places, [f"{place:g}" for place in places])
     panel.set_xlabel("ε per person")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})

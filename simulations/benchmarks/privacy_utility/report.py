@@ -6,37 +6,50 @@ from pathlib import Path
 from statistics import mean, pstdev, stdev
 from typing import Any
 
+from simulations.benchmarks.kept import Part
 from simulations.benchmarks.privacy_utility import plots
 from simulations.benchmarks.privacy_utility.words import AGREEMENT, HOW, OPENING, TEN, TERMS, WHAT_BOUGHT_WHAT
-from simulations.benchmarks.record import commit, machine
 from simulations.seeded import STAMP
 
 COMMAND = "python -m simulations.benchmarks.privacy_utility"
 Found = Mapping[str, Any]
+FIGURES = "privacy_utility.json"
 NAMES = {"node": "at each node", "shared": "shared"}
 
 
-def write(folder: Path, figures: Found) -> None:
+def write(folder: Path, parts: Sequence[Part]) -> None:
     """``privacy_utility.json``, ``.md`` and two plots in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"command": COMMAND, "machine": machine(), "commit": commit(), "stamp": STAMP, **figures}
-    (folder / "privacy_utility.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    (folder / "privacy_utility.md").write_text(page(document), "utf-8")
-    plots.by_epsilon(document, folder / "privacy_utility_epsilon.png")
-    plots.what_bought_what(document["changes"], folder / "privacy_utility_changes.png")
+    document = {"command": COMMAND, "stamp": STAMP, "parts": parts}
+    (folder / FIGURES).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    (folder / "privacy_utility.md").write_text(page(parts), "utf-8")
+    figures = arranged(parts)
+    plots.by_epsilon(figures, folder / "privacy_utility_epsilon.png")
+    plots.what_bought_what(figures["changes"], folder / "privacy_utility_changes.png")
 
 
-def page(document: Found) -> str:
+def arranged(parts: Sequence[Part]) -> dict[str, Any]:
+    """What was found, by part; ``motion`` and ``references`` are those of all numbers of people."""
+    found = {part["name"]: part["found"] for part in parts}
+
+    def of_all(prefix: str) -> list[Found]:
+        return [one for name, one in found.items() if name.startswith(prefix)]
+
+    return found | {"motion": of_all("motion-"), "references": of_all("everything-")}
+
+
+def page(parts: Sequence[Part]) -> str:
     """The Markdown page."""
+    document = arranged(parts)
     real = [document[name] for name in ("runners", "lifters") if name in document]
-    parts = [
+    written = [
         "# Privacy at the size where it works\n",
-        f"`{document['command']}` on {document['machine']}, one thread, commit {document['commit']}. "
-        f"**{document['stamp'].capitalize()}**: the noise is seeded, so that everything can be repeated.\n",
+        f"`{COMMAND}` on {_measured_on(parts)}. "
+        f"**{STAMP.capitalize()}**: the noise is seeded, so that everything can be repeated.\n",
         OPENING,
         _promises(document),
         "## Synthetic people with a watch: accuracy against ε\n",
-        "![Accuracy against ε for 100 to 1,600 people, and the error of runners and lifters]"
+        "![Accuracy against ε for 100 to 6,400 people, and the error of runners and lifters]"
         "(privacy_utility_epsilon.png)\n",
         "Dotted: no DP. Bars: standard deviation over seeds.\n",
         _accuracies(document["motion"]),
@@ -46,16 +59,24 @@ def page(document: Found) -> str:
         "## What bought what\n",
         _changes(document["changes"]),
         *([_whole(document["whole"])] if "whole" in document else []),
-        *(_reference(found) for found in document.get("references", ())),
+        *(_reference(found) for found in document["references"]),
         WHAT_BOUGHT_WHAT,
         AGREEMENT,
+        _width(document["width"]),
         _agreement(document["motion"], document["direct"]),
         "## Terms\n",
         _terms([*document["motion"], *real]),
         TERMS,
         HOW,
     ]
-    return "\n".join(parts)
+    return "\n".join(written)
+
+
+def _measured_on(parts: Sequence[Part]) -> str:
+    """Machine and commit; all of them where parts were measured at several times."""
+    machines, commits = (list(dict.fromkeys(part[key] for part in parts)) for key in ("machine", "commit"))
+    said = f"commit {commits[0]}" if len(commits) == 1 else f"commits {', '.join(commits)} (the JSON says which part)"
+    return f"{' and '.join(machines)}, one thread, {said}"
 
 
 def _promises(document: Found) -> str:
@@ -66,7 +87,7 @@ def _promises(document: Found) -> str:
         if limit and "8" in case["node"]:
             cells = " | ".join(f"{lost:.1f} points" for lost in _lost(mean(case["plain"]), case))
             lines.append(f"| ε = 8 against no DP, {case['people']:,} people | ≤ {limit} points | {cells} |")
-    for found in document.get("references", ()):
+    for found in document["references"]:
         case = next(case for case in document["motion"] if case["people"] == found["people"])
         cells = " | ".join(f"{lost:.1f} points" for lost in _lost(found["plain"], case))
         lines.append(f"| the same against no DP and everything trained, {case['people']:,} people | – | {cells} |")
@@ -146,6 +167,15 @@ def _whole(found: Found) -> str:
 
 def _reference(found: Found) -> str:
     return f"Everything trained without DP on {found['people']:,} people: {found['plain']:.3f}.\n"
+
+
+def _width(found: Found) -> str:
+    """How much noise came, with its standard error: that of the variance of so many Gaussian values."""
+    error = (2 / found["values"]) ** 0.5
+    return (
+        f"The noise of sums over {found['people']:,} people, σ = {found['sigma']:.1f}, {found['values']:,} values: "
+        f"{found['variance']:.3f} ± {error:.3f} of the variance that was reckoned with.\n"
+    )
 
 
 def _agreement(motion: Sequence[Found], direct: Found) -> str:

@@ -18,29 +18,37 @@ from federation.workload import Weights, flatten, trained_names, unflatten
 from federation.workloads import exercise_recognition
 from simulations import settings
 from simulations.benchmarks.arithmetic import Task, federated, last, score, without_noise
-from simulations.benchmarks.kept import Kept
 from simulations.benchmarks.privacy_utility import cases, protocol
 from simulations.benchmarks.privacy_utility.cases import Case, Terms
 from simulations.benchmarks.privacy_utility.protocol import Played
+from simulations.benchmarks.privacy_utility.width import width
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured; the quick one is for tests."""
+    """How much is measured; the quick one is for tests.
 
-    people: tuple[int, ...] = (100, 400, 1600)
+    `seeds`: most people of a case, and how often it is repeated; with more people scores hardly differ by seed.
+    """
+
+    people: tuple[int, ...] = (100, 400, 1600, 6400)
     judges: int = cases.JUDGES
     epsilons: tuple[float, ...] = (8.0, 4.0, 2.0, 1.0)
     changed_epsilons: tuple[float, ...] = (8.0, 2.0)
-    seeds: tuple[int, int, int] = (3, 2, 1)
-    changed_seeds: int = 3
+    seeds: tuple[tuple[int, int], ...] = ((100, 20), (400, 5), (1600, 3), (10_000, 2))
+    changed_seeds: int = 10
+    widths: int = 40
     rounds: int | None = None
     changed_people: int = 100
     ten_people: int | None = 400
     whole_people: int | None = 400
     reference_people: tuple[int, ...] = (400, 1600)
+
+    def repeats(self, people: int) -> int:
+        """How often a case of so many people is repeated."""
+        return next((times for most, times in self.seeds if people <= most), 1)
 
 
 QUICK = Size(
@@ -48,17 +56,15 @@ QUICK = Size(
     judges=10,
     epsilons=(8.0,),
     changed_epsilons=(8.0,),
-    seeds=(1, 1, 1),
+    seeds=(),
     changed_seeds=1,
+    widths=2,
     rounds=1,
     changed_people=20,
     ten_people=None,
     whole_people=None,
     reference_people=(20,),
 )
-SEVERAL, MANY = 100, 10_000
-"""Cases with more people are repeated less often: their scores hardly differ from seed to seed."""
-
 TEN = (0.1,) * 10
 PLACES = (("node", False), ("shared", True))
 
@@ -66,35 +72,29 @@ WHOLE_SEEDS, WHOLE_ROUNDS, REFERENCE_ROUNDS = 2, 12, 12
 PRETRAINED_PEOPLE, PRETRAIN_EPOCHS = 60, 20
 
 
-def run(size: Size, kept: Kept) -> Figures:
-    """All figures; what `kept` holds is not measured again. Prints every part, because the study takes minutes."""
+def plan(size: Size) -> dict[str, Callable[[], Figures]]:
+    """Every part of the study by name; each prints what it finds, because the whole takes half an hour."""
     everybody = cache(partial(cases.statistics_of_people, max(size.people), cases.TRAINED))
     judges = cache(partial(cases.statistics_of_people, size.judges, cases.JUDGED))
 
     def watches(count: int, shares: Sequence[float] = cases.SHARES) -> Case:
         return shortened(cases.watches(everybody(), judges(), count, shares), size)
 
-    def of_grid(name: str, case: Callable[[], Case]) -> Figures:
-        found: Figures = kept.part(name, lambda: grid(shortened(case(), size), size))
-        return found
+    def of_grid(case: Callable[[], Case], size: Size) -> Callable[[], Figures]:
+        return lambda: grid(shortened(case(), size), size)
 
-    figures: Figures = {
-        "motion": [of_grid(f"motion-{count}", partial(watches, count)) for count in size.people],
-        "runners": of_grid("runners", cases.runners),
-    }
+    parts = {f"motion-{count}": of_grid(partial(watches, count), size) for count in size.people}
+    parts["runners"] = of_grid(cases.runners, size)
     if size.ten_people:
-        fewer = replace(size, epsilons=size.changed_epsilons)
-        figures["ten"] = kept.part("ten", lambda: grid(watches(fewer.ten_people or 0, TEN), fewer))
+        parts["ten"] = of_grid(partial(watches, size.ten_people, TEN), replace(size, epsilons=size.changed_epsilons))
     if settings.has(settings.LIFTERS.name):
-        figures["lifters"] = of_grid("lifters", cases.lifting)
-    figures["direct"] = kept.part("direct", lambda: direct(watches(size.changed_people), size))
-    figures["changes"] = kept.part("changes", lambda: changes(watches(size.changed_people), size))
+        parts["lifters"] = of_grid(cases.lifting, size)
+    parts["direct"] = lambda: direct(watches(size.changed_people), size)
+    parts["width"] = lambda: said(width(watches(size.changed_people), size.widths))
+    parts["changes"] = lambda: changes(watches(size.changed_people), size)
     if size.whole_people:
-        figures["whole"] = kept.part("whole", partial(whole, size.whole_people, size))
-    figures["references"] = [
-        kept.part(f"everything-{count}", partial(reference, count, size)) for count in size.reference_people
-    ]
-    return figures
+        parts["whole"] = partial(whole, size.whole_people, size)
+    return parts | {f"everything-{count}": partial(reference, count, size) for count in size.reference_people}
 
 
 def shortened(case: Case, size: Size) -> Case:
@@ -107,7 +107,7 @@ def shortened(case: Case, size: Size) -> Case:
 def grid(case: Case, size: Size) -> Figures:
     """One case: without privacy, then at every ε with noise at the nodes and with shared noise, over the protocol."""
     began = time.perf_counter()
-    seeds = size.seeds[(case.people > SEVERAL) + (case.people > MANY)]
+    seeds = size.repeats(case.people)
     plain = drawn(case.without_privacy(), case, seeds)
     quiet = drawn(without_noise(case.at(size.epsilons[0], shared=False)), case, 1)[0]
     done = {place: {f"{at:g}": played(case, at, shared, seeds) for at in size.epsilons} for place, shared in PLACES}
@@ -136,9 +136,9 @@ def grid(case: Case, size: Size) -> Figures:
 
 def direct(case: Case, size: Size) -> Figures:
     """The same case without a protocol: Gaussian noise of the same variance, added to sums in one process."""
-    seeds = size.seeds[0]
     noised = {
-        place: {f"{at:g}": drawn(case.at(at, shared), case, seeds) for at in size.epsilons} for place, shared in PLACES
+        place: {f"{at:g}": drawn(case.at(at, shared), case, size.repeats(case.people)) for at in size.epsilons}
+        for place, shared in PLACES
     }
     return said({"people": case.people, **noised})
 

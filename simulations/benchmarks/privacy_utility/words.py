@@ -17,7 +17,7 @@ more than their spread explains; the noise of a round had the width that was exp
 """
 WHAT_BOUGHT_WHAT = """## How to read it
 
-- **More people** is what privacy asks for. A node's noise is the same for 100 people as for 1,600, so its share of the
+- **More people** is what privacy asks for. A node's noise is the same for 100 people as for 6,400, so its share of the
   sum falls with their number, and one set of terms serves all sizes.
 - **Shared noise** of n parties is √(n − 1) times less than theirs at the nodes, where one may collude and all have to
   answer: half with five, a third with ten. Half the noise is worth about a factor of two in ε. Were one of five allowed
@@ -44,7 +44,7 @@ party, whose public rows count as ten people. Updates under masks have lanes of 
 """
 HOW = """## How it was measured
 
-- Noise at the nodes and shared noise at 100 to 1,600 people, at ten parties, of runners and of lifters: tasks run by
+- Noise at the nodes and shared noise at 100 to 6,400 people, at ten parties, of runners and of lifters: tasks run by
   `simulations.engine`. ε is what the nodes' ledgers were charged. All parties answer in every round; one may collude.
 - *One stand-in*: for synthetic people, nodes train the head on 15 fixed statistics per window that are computed once,
   instead of in each of four steps of each round from the window. So the random turning of windows in training is left
