@@ -1,10 +1,12 @@
-"""Plots as SVG text in the colours of the page, so that one file holds everything."""
+"""Plots in the colours of the page: as SVG text, so that one file holds everything, or as PNG files."""
 
 import io
 import re
 from html import escape
+from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,6 +19,7 @@ DASHES = ("-", "--", ":", "-.")
 WIDTH = 10.0
 """Inches across all panels of a figure."""
 
+DPI = 110
 LEGEND_CHARS = 150
 """How many letters of a legend stand side by side across a figure, handles included."""
 
@@ -70,3 +73,9 @@ def svg(figure: Figure, title: str) -> str:
         drawn = drawn.replace(colour, f"var(--{name})")
     label = escape(title, quote=True)
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{label}"', drawn, count=1)
+
+
+def png(figure: Figure, path: Path) -> None:
+    """Write the figure to a file, the same bytes for the same figure."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
