@@ -10,6 +10,7 @@ from federation.manifest import Manifest, Member
 from federation.roles import Step, may
 from federation.workload import Phase
 from server.coordinator import Coordinator, Run
+from server.shares import DEALT_WRONGLY
 
 POLL_S = 0.1
 GRACE_S = 10.0
@@ -34,8 +35,10 @@ def draw(coordinator: Coordinator, link: Link, run: Run, phase: Phase) -> tuple[
 
 
 def admitted(coordinator: Coordinator, run: Run, phase: Phase) -> tuple[Member, ...]:
-    """Contributors to `phase` that accepted this very task and whose key is still theirs and active."""
-    accepted = coordinator.store.accepted(run.digest)
+    """Contributors to `phase` that accepted this very task, whose key is still theirs and active, and who failed no
+    attempt by wrong shares: who could fail one could fail all, and each is charged.
+    """
+    accepted = coordinator.store.accepted(run.digest) - coordinator.store.marked(run.digest, DEALT_WRONGLY)
     active = coordinator.store.active_party_keys()
     contributors = phases.contributors(run.manifest, phase)
     return tuple(member for member in contributors if member.party in accepted and member.party in active)
@@ -65,7 +68,8 @@ def _too_few(manifest: Manifest, phase: Phase, willing: tuple[Member, ...], pres
     reasons: dict[str, str] = {}
     for member in phases.contributors(manifest, phase):
         if member.party not in here:
-            reasons[member.party] = "unreachable" if member.party in accepted else "not accepted, left or revoked"
+            gone = "not accepted, left, revoked, or dealt wrong shares"
+            reasons[member.party] = "unreachable" if member.party in accepted else gone
     missing = ", ".join(f"{party} ({why})" for party, why in reasons.items())
     found = f"{sum(member.people > 0 for member in present)} parties with people are connected"
     needed = f"needs {manifest.exchange.min_parties} of them"

@@ -23,6 +23,7 @@ from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_b
 from server.evaluation import evaluate
 from server.questions import Posed, pose
 from server.secure import Desk
+from server.shares import DEALT_WRONGLY, DealtWrongly
 from server.store import PartyRound, RoundRecord, TaskState
 
 
@@ -88,6 +89,7 @@ def run_round(coordinator: Coordinator, link: Link, run: Run, model: Model) -> M
                 return commit(coordinator, run, model, collected, _bare(coordinator, link, run, collected))
             except (SecaggError, Refused) as error:
                 reasons["the sum"] = str(error)
+                collected = collected.blaming(error)
         attempt = collected.question.attempt
         coordinator.store.fail_attempt(run.digest, "train", attempt, reasons, collected.parties)
 
@@ -106,6 +108,17 @@ class Collected:
     def reasons(self) -> dict[str, str]:
         """Why each party that is missing from the sum is missing."""
         return {party.party: party.code or party.outcome for party in self.parties if party.outcome != "answered"}
+
+    def blaming(self, error: PacelineError) -> "Collected":
+        """With the party on record whose shares failed the attempt, if any did: `cohort.draw` leaves it out."""
+        dealer = error.dealer if isinstance(error, DealtWrongly) else None
+        return replace(
+            self,
+            parties=tuple(
+                replace(party, outcome="invalid", code=DEALT_WRONGLY) if party.party == dealer else party
+                for party in self.parties
+            ),
+        )
 
 
 def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, members: tuple[Member, ...]) -> Collected:
@@ -128,6 +141,7 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
             collected.parties[-1], bytes_down=bytes_down, seconds=time.monotonic() - began, at=coordinator.clock()
         )
         collected = replace(collected, parties=(*collected.parties[:-1], done))
+        del reply  # or it would stay in memory beside the next one
     return replace(collected, seconds=time.monotonic() - began)
 
 

@@ -23,6 +23,8 @@ from privacy.secagg.secrets import public_key
 
 MOST_TRIALS = 300
 """How many choices of shares are tried where some of them are wrong."""
+DEALT_WRONGLY = "dealt wrong shares"
+"""On record beside a party that did."""
 
 
 class DealtWrongly(SecaggError):

@@ -34,6 +34,13 @@ BEGUN = select(_ATTEMPT.c.round).where(*_KIND)
 DID = insert(_DONE)
 _UPDATES = case((_DONE.c.kind == "train", 1), else_=0)
 _CAME = case(((_DONE.c.kind == "train") & (_DONE.c.outcome == ANSWERED), 1), else_=0)
+_FAILED_ROUNDS = select(_ATTEMPT.c.round).where(*_KIND, _ATTEMPT.c.state == FAILED)
+MARKED = (
+    select(_DONE.c.party)
+    .where(_DONE.c.task == bindparam("of_task"), _DONE.c.round.in_(_FAILED_ROUNDS))
+    .where(_DONE.c.kind == bindparam("of_kind"), _DONE.c.code == bindparam("of_code"))
+    .distinct()
+)
 TRAFFIC = (
     select(
         _DONE.c.round,
@@ -126,6 +133,12 @@ class Attempts(Parties):
         with self.reading() as session:
             found = session.core.execute(select(_DONE).where(_DONE.c.id.in_(latest)))
             return {party.party: party for party in map(_party_round, found)}
+
+    def marked(self, task: TaskDigest, code: str) -> frozenset[PartyId]:
+        """Parties of which a training attempt that failed says `code`."""
+        with self.reading() as session:
+            found = session.core.execute(MARKED, {"of_task": task, "of_kind": "train", "of_code": code})
+            return frozenset(PartyId(party) for party in found.scalars())
 
     def refusals(self, task: TaskDigest) -> list[PartyRound]:
         """Those of `party_rounds` in which the party did not contribute."""

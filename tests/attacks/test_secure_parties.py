@@ -59,12 +59,12 @@ class Liars:
 
     def fault(self, party: PartyId, blob: bytes) -> list[Reply]:
         key = self.federation.nodes[party].identity
-        found = wire.read_answer(blob, key.public_key, 1 << 20)
-        if found[0].kind != self.kind or not self.times:
+        header, payload = wire.read_answer(blob, key.public_key, 1 << 20)
+        if header.kind != self.kind or not self.times:
             return faithful(party, blob)
         self.times -= 1
         self.party = party
-        return [Reply(party, wire.pack(*self.lie(found, self), key))]
+        return [Reply(party, wire.pack(*self.lie((header, bytes(payload)), self), key))]
 
 
 @dataclass
@@ -253,7 +253,7 @@ def test_wrong_shares_of_one_party_are_found_and_left_out(task: Task, exact: Cal
     assert exact()
 
 
-def test_more_wrong_shares_than_can_be_spared_fail_the_attempt_and_the_next_one_goes_on(
+def test_more_wrong_shares_than_can_be_spared_fail_one_attempt_and_only_whom_they_accuse_is_left_out(
     task: Task, exact: Callable[[], bool]
 ) -> None:
     task.lies("unmasked", partial(shares_of, change=DAMAGES["off by one"]), LAB, COACH, times=1)
@@ -265,7 +265,7 @@ def test_more_wrong_shares_than_can_be_spared_fail_the_attempt_and_the_next_one_
         "4 shares of the secrets of algo-works came, of which 3 must fit together; they do not"
         in (failed.reasons["the sum"])
     )
-    assert task.rounds() == [ALL, ALL]
+    assert task.rounds() == [(COACH, LAB, ARCHIVE)] * 2
     assert exact()
 
 
@@ -309,16 +309,18 @@ def garbage_for(message: Message, liars: Liars, committed: bool) -> Message:
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["no polynomial", "another commitment"])
-def test_a_party_that_deals_wrong_shares_fails_the_attempt_and_is_named(
+def test_a_party_that_deals_wrong_shares_fails_one_attempt_and_is_left_out_from_then_on(
     task: Task, exact: Callable[[], bool], committed: bool
 ) -> None:
+    """Else it would fail every attempt, each of which is charged to everybody's people."""
     task.lies("prepared", partial(garbage_for, committed=committed), LAB, times=1)
     task.run()
     store = task.federation.coordinator.store
     failed = next(row for row in store.attempts(store.task(task.name).digest) if row.kind == "train")
     assert failed.state == "failed"
-    assert "motion-lab dealt wrong shares, or too few parties opened right ones" in failed.reasons["the sum"]
-    assert task.rounds() == [ALL, ALL]
+    assert "motion-lab dealt wrong shares, or too many opened wrong ones" in failed.reasons["the sum"]
+    assert task.said("train", 0) == ("invalid", "dealt wrong shares")
+    assert task.rounds() == [(ALGO, COACH, ARCHIVE)] * 2
     assert exact()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from hashlib import shake_256
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from federation.messages import TrainRequest
 from privacy.secagg import shamir
 from privacy.secagg.masking import mask
 from privacy.secagg.secrets import Secrets, public_key
-from server.shares import Shares
+from server.shares import DealtWrongly, Shares
 from simulations import secure_specimens
 from simulations.seeded import SeededSource
 from simulations.specimens import identity, shared_manifest
@@ -61,10 +62,13 @@ STAGES = {parties: masked(parties) for parties in (4, 10, 16)}
 
 
 def lied(stage: Stage, liars: Collection[int]) -> dict[PartyId, bytes]:
-    """The shares of the parties at these places are damaged, all of them."""
+    """What the parties at these places open has nothing to do with their shares."""
     return {
-        party: bytes(byte ^ (index % SHARE == 3) for index, byte in enumerate(data)) if place in liars else data
+        party: b"".join(shake_256(data[start : start + SHARE]).digest(SHARE - 1) + b"\0" for start in places)
+        if place in liars
+        else data
         for place, (party, data) in enumerate(stage.opened.items())
+        for places in [range(0, len(data), SHARE)]
     }
 
 
@@ -75,3 +79,18 @@ def lied(stage: Stage, liars: Collection[int]) -> dict[PartyId, bytes]:
 def test_the_sum_is_bared_though_parties_open_wrong_shares(parties: int, liars: set[int]) -> None:
     stage = STAGES[parties]
     assert np.array_equal(stage.bare(lied(stage, liars)), stage.bare(stage.opened))
+
+
+def test_too_many_wrong_shares_bare_nothing_and_name_the_first_dealer_whom_they_concern() -> None:
+    stage = STAGES[10]
+    with pytest.raises(DealtWrongly, match="10 shares of the secrets of runners-1 came, of which 7 must") as found:
+        stage.bare(lied(stage, {0, 2, 4, 6}))
+    assert found.value.dealer == PartyId("runners-1")
+
+
+def test_no_dealer_is_blamed_where_too_few_parties_opened_anything() -> None:
+    stage = STAGES[10]
+    few = dict(list(stage.opened.items())[:6])
+    with pytest.raises(SecaggError, match=r"6 shares .* of which 7 must fit together; too few parties opened") as found:
+        stage.bare(few)
+    assert not isinstance(found.value, DealtWrongly)
