@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simulations.report import Written
     from simulations.report.figures import Point
 
+MOST_REASONS = 5
 TENSORBOARD = "tensorboard"
 """Where the event files go, inside the folder of results."""
 
@@ -103,9 +104,18 @@ def _reported(swept: Swept, began: float) -> Session:
     from simulations.report import figures
 
     if not swept.outcomes:
-        why = "; ".join(f"{label}: {reason}" for label, reason in swept.failures.items())
-        raise UsageError(f"no run came to its end. {why}")
+        raise UsageError(f"no run came to its end. {_why(swept.failures)}")
     return Session(swept, figures.points(swept.outcomes), report.write(swept), time.monotonic() - began)
+
+
+def _why(failures: dict[str, str]) -> str:
+    """Each reason once, with the runs that it ended."""
+    runs: dict[str, list[str]] = {}
+    for label, reason in failures.items():
+        runs.setdefault(reason, []).append(label)
+    shown = [f"{own[0]}{f' and {len(own) - 1} more' if own[1:] else ''}: {why}" for why, own in runs.items()]
+    more = [f"and {len(shown) - MOST_REASONS} reasons more"] if len(shown) > MOST_REASONS else []
+    return "\n".join([*shown[:MOST_REASONS], *more])
 
 
 def going_on(out: Path) -> str:

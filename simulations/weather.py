@@ -96,7 +96,10 @@ class Weather:
         return frozenset(sorted(parties, key=lambda party: _chance(self.seed, "liar", party))[:count])
 
     def _falsified(self, party: PartyId, blob: bytes, question: TrainRequest) -> bytes:
-        """The answer with another update in it, under the party's own signature: a liar has its key."""
+        """The answer with another update in it, under the party's own signature: a liar has its key.
+
+        Under SCAFFOLD the change of its variate, which stands behind the update, is a lie, too.
+        """
         node = self.nodes[party]
         answer, payload = wire.read_answer(blob, node.identity.public_key, MAX_MODEL_BYTES)
         if not isinstance(answer, UpdateAnswer):
@@ -105,7 +108,7 @@ class Weather:
         codec = codecs.find(terms.up, terms.up_bits)
         weights, training = self.run.workload.initial(0), self.scenario.training
         names = trained_names(weights, self.run.workload.phase(question.phase), training.trains)
-        size = sum(weights[name].numel() for name in names)
+        size = sum(weights[name].numel() for name in names) * (2 if training.scaffold else 1)
         vector = _lie(self.scenario.faults, codec.decode(payload, size, seed), _dice(self.seed, party, question.nonce))
         return wire.pack(answer, codec.encode(vector, seed), node.identity)
 

@@ -92,6 +92,13 @@ def test_byzantine_parties_change_the_model_and_nothing_else(kind: str) -> None:
     assert [one.answered for one in lied.rounds] == [4, 4, 4]
 
 
+def test_byzantine_parties_lie_about_their_variates_too() -> None:
+    plain = {"privacy": {"unit": "none"}, "training": {"learning_rate": 0.1, "scaffold": True}}
+    honest, lied = run(**plain), run(**plain, faults={"byzantine": 0.25})
+    assert honest.weights_sha256 != lied.weights_sha256
+    assert [one.answered for one in lied.rounds] == [4, 4, 4]
+
+
 def test_parties_without_people_are_refused() -> None:
     with pytest.raises(UsageError, match="would have nobody"):
         run(data={"people": 5, "rows_per_person": 2}, parties={"count": 5})
