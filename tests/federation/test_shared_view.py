@@ -37,6 +37,17 @@ def test_what_one_difference_leaves_out_is_in_the_next() -> None:
     assert all(after < 0.5 * before for before, after in pairwise(errors))
 
 
+def test_a_view_of_half_a_bit_follows_a_model_that_keeps_its_direction_within_a_round_and_a_half() -> None:
+    terms = TERMS.model_copy(update={"down_bits": 0.5})
+    direction, model, view = 0.3 * gaussian(6000, 1), np.zeros(6000, np.float32), View(np.zeros(6000, np.float32))
+    late = []
+    for round_number in range(40):
+        model = model + direction + gaussian(6000, 2 + round_number)
+        view = moved(view, difference(view, model, terms), terms)
+        late.append((model - view.vector) @ direction / (direction @ direction))
+    assert 0.5 < np.mean(late[20:]) < 1.5
+
+
 def test_both_sides_make_the_same_view_of_the_same_bytes() -> None:
     before = View(gaussian(3000, 1))
     coded = difference(before, gaussian(3000, 2), TERMS)
