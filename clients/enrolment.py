@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clients.coordinator_api import coordinator_time, fetch_authority, open_api, send_unsigned, task_path
+from clients.joining import join_request, pin
 from clients.keys import make_keys
 from clients.pinned import Pinned, load_members, load_pinned, save_members, save_pinned
 from clients.policy import admit
@@ -21,14 +22,11 @@ from clients.store import NodeStore
 from federation import workloads
 from federation.acceptance import accept
 from federation.enrolment import (
-    JOIN_DOMAIN,
     Invitation,
     JoinAnswer,
-    JoinRequest,
     certificate_fingerprint,
     decode_token,
     expired,
-    join_bytes,
 )
 from federation.errors import EnrolmentError, LinkError
 from federation.ids import TaskDigest
@@ -40,7 +38,6 @@ from federation.signing import (
     Membership,
     SignedManifest,
     SignedMembership,
-    fingerprint,
     sign_digest,
     verify_manifest,
     verify_membership,
@@ -218,17 +215,6 @@ def _authority(invitation: Invitation) -> str:
     return ca
 
 
-def join_request(invitation: Invitation, identity: Identity, folder: NodeFolder) -> JoinRequest:
-    """What a new node says to use its invitation; its own signature proves that it holds its key."""
-    request = JoinRequest(
-        secret=invitation.secret,
-        identity_key=identity.public_key.hex(),
-        supernode_key=folder.supernode_public_key.read_text(encoding="ascii").strip(),
-        signature="0" * 128,
-    )
-    return request.model_copy(update={"signature": identity.sign(JOIN_DOMAIN, join_bytes(request)).hex()})
-
-
 def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder, ca: str) -> JoinAnswer:
     signed = join_request(invitation, identity, folder)
     answer = send_unsigned(invitation.address, ca, "POST", "/join", signed.model_dump_json().encode())
@@ -236,31 +222,6 @@ def _ask_to_join(invitation: Invitation, identity: Identity, folder: NodeFolder,
         return JoinAnswer.model_validate_json(json.dumps(answer))
     except ValidationError as error:
         raise LinkError("the coordinator's answer to joining cannot be read. Is it of the same version?") from error
-
-
-def pin(invitation: Invitation, answer: JoinAnswer) -> Pinned:
-    """What is kept; the coordinator must hold the key whose fingerprint the token pins, and keep its word."""
-    found = fingerprint(bytes.fromhex(answer.coordinator_key))
-    if found != invitation.coordinator:
-        raise EnrolmentError(
-            f"the coordinator shows a key with fingerprint {found[:16]}…, the token expects "
-            f"{invitation.coordinator[:16]}…. Do not go on; ask the coordinator by telephone."
-        )
-    if (answer.party, answer.role) != (invitation.party, invitation.role):
-        raise EnrolmentError(
-            f"invited as {invitation.party} ({invitation.role}) but joined as {answer.party} ({answer.role}); "
-            "ask the coordinator for a new token."
-        )
-    return Pinned(
-        address=invitation.address,
-        coordinator_name=answer.coordinator_name,
-        coordinator_key_hex=answer.coordinator_key,
-        ca_sha256=invitation.ca_sha256,
-        party=answer.party,
-        name=answer.name,
-        role=answer.role,
-        joined_at=datetime.now(UTC),
-    )
 
 
 def _require_asked(manifest: Manifest, name: str) -> None:

@@ -1,10 +1,8 @@
 """Runs a scenario once: the rounds of `server.rounds`, answered by the gates of `clients.rounds`."""
 
-import gc
 import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from simulations import sources
 from simulations.dealing import Dealt, deal
 from simulations.foresight import require_memory
 from simulations.founding import found
+from simulations.garbage import settled
 from simulations.loopback import Loopback, question_in
 from simulations.outcome import Outcome, RoundOutcome
 from simulations.parties import Federation
@@ -108,7 +107,7 @@ def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
     link = Weather(inner, stage.federation.nodes, scenario, stage.seed, run)
     model = first_or_latest(coordinator, link, run)
     rounds: list[RoundOutcome] = []
-    with _settled():
+    with settled():
         while model.round < scenario.rounds:
             before, began = (link.turn, link.nodes_s), time.perf_counter()
             model = run_round(coordinator, link, run, model)
@@ -134,16 +133,6 @@ def play(stage: Stage, inner: Link, watch: Watch) -> Outcome:
             )
             watch(rounds[-1])
     return _whole(stage, run, model, tuple(rounds))
-
-
-@contextmanager
-def _settled() -> Iterator[None]:
-    """What is there by now stays: searching it for garbage would take as long as a round, once in ten rounds."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _due(scenario: Scenario, round_number: int) -> bool:

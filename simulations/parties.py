@@ -11,10 +11,10 @@ import torch
 from pyroaring import BitMap
 
 from clients import consent
-from clients.data.cutting import Cut
+from clients.data.blocks import Cut
 from clients.data.rows import ImportedRows
 from clients.data.shelf import keep, shelf
-from clients.enrolment import join_request, pin
+from clients.joining import join_request, pin
 from clients.keys import make_keys
 from clients.node import Node
 from clients.people import person_numbers

@@ -25,18 +25,16 @@ def import_(
 
     Example: paceline node import a.csv b.csv --mapping columns.toml --workload exercise_recognition
     """
-    from clients import data
+    from clients.data.columns import read_mapping
+    from clients.data.importing import Order, run_import
     from clients.settings import find_folder
     from clients.store import open_store
     from federation import workloads
 
-    place, order = (
-        find_folder(folder),
-        data.Order(files, data.read_mapping(mapping), workloads.find(workload), held_out),
-    )
+    place, order = find_folder(folder), Order(files, read_mapping(mapping), workloads.find(workload), held_out)
     size = sum(file.stat().st_size for file in files if file.is_file())
     with open_store(place) as store, console.progress(json, "reading", size) as advance:
-        report = asdict(data.run_import(place, store, order, advance))
+        report = asdict(run_import(place, store, order, advance))
     console.result(json, report, lambda out: console.fields(out, report))
 
 

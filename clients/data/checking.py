@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from clients.data.blocks import Block, Floats, Texts
 from clients.data.columns import SECONDS, ColumnMap
 from clients.data.problems import Problems
 from clients.data.sources import Chunk
@@ -15,28 +16,6 @@ OUTSIDE_SHARE = 0.01
 """More than this share of a column outside its plausible range means wrong units, not a stray value."""
 SPREAD_ROWS = 50
 """A spread is judged from this many rows on."""
-
-Floats = npt.NDArray[np.float64]
-Texts = npt.NDArray[np.object_]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive rows that were checked: `x` (rows, columns), `y` class numbers or values, `usable` (rows,).
-
-    `usable` is False where a value is implausible; `time` is in seconds, empty without a time column.
-    """
-
-    person: Texts
-    recording: Texts
-    time: Floats
-    x: Floats
-    y: Floats
-    usable: npt.NDArray[np.bool_]
-    first: int
-
-    def __len__(self) -> int:
-        return len(self.person)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clients.data.checking import Block, Floats, Texts
+from clients.data.blocks import Block, Cut, Floats
 from clients.data.problems import Problems
 from federation.schema import Window
 
@@ -16,15 +16,6 @@ GAP_SAMPLES = 5
 """A pause longer than this many samples ends a stretch: no window reaches across it."""
 RATE_SAMPLES = 20
 """A sampling rate is judged from this many steps on."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Rows of the workload with their owners (rows,): `x` and `y` as the schema's `x_shape` and `y_shape` say."""
-
-    person: Texts
-    x: npt.NDArray[np.float32]
-    y: npt.NDArray[np.floating]
 
 
 @dataclass

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from clients.data.checking import Block
-from clients.data.cutting import Cut, Recording
+from clients.data.blocks import Block, Cut
+from clients.data.cutting import Recording
 from clients.data.problems import Problems
 from federation.histories import gather
 from federation.schema import RowSchema

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from clients import people
+from clients.data.blocks import Cut
 from clients.data.checking import Tally, check_chunk, check_units
 from clients.data.columns import ColumnMap, check_mapping
-from clients.data.cutting import Cut, Cutter, Cutting, Recording, Table, rate_problem
+from clients.data.cutting import Cutter, Cutting, Recording, Table, rate_problem
 from clients.data.histories import Gatherer
 from clients.data.problems import Problems
 from clients.data.shelf import Shelf, discard, keep, shelf

@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from clients.data.cutting import Cut
+from clients.data.blocks import Cut
 from clients.settings import NodeFolder
 from clients.store import Dataset, NodeStore
 from federation.errors import StoreError

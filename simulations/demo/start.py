@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clients.algorithm_provider import initial_weights
-from clients.data import load
+from clients.data.shelf import load
 from clients.settings import NodeFolder
 from clients.store import open_store
 from federation.manifest import Manifest

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from simulations.garbage import importing
 from simulations.outcome import RoundOutcome
 from simulations.sweep.folder import Folder
 from simulations.sweep.plan import Job
@@ -10,7 +11,8 @@ from simulations.sweep.plan import Job
 
 def make(folder: Folder, job: Job, watch: Callable[[RoundOutcome], None]) -> None:
     """Run `job` and keep what it brought."""
-    from simulations import engine
+    with importing():
+        from simulations import engine
 
     outcome = engine.run(job.scenario, job.seed, watch)
     folder.keep(job, replace(outcome, point=job.point))

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from federation.errors import PacelineError, UsageError
 from simulations import records
+from simulations.garbage import importing
 from simulations.outcome import RoundOutcome
 from simulations.scenario import read_words
 from simulations.sweep.folder import Folder
@@ -64,7 +65,8 @@ def main() -> None:
 
     SIGTERM ends it as an error would, so that what a run keeps in memory folders goes with it.
     """
-    import torch
+    with importing():
+        import torch
 
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 

@@ -4,7 +4,9 @@ import polars as pl
 import pytest
 import torch
 
-from clients.data import ColumnMap, Order, load, run_import
+from clients.data.columns import ColumnMap
+from clients.data.importing import Order, run_import
+from clients.data.shelf import load
 from clients.settings import NodeFolder
 from clients.store import open_store
 from federation import schema

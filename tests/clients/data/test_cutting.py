@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.data.checking import Block
+from clients.data.blocks import Block
 from clients.data.cutting import Cutter
 from clients.data.problems import Problems
 from federation.schema import Window

@@ -7,7 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from clients.data import ColumnMap, ImportReport, Order, load, run_import
+from clients.data.columns import ColumnMap
+from clients.data.importing import ImportReport, Order, run_import
+from clients.data.shelf import load
 from clients.settings import NodeFolder
 from clients.store import NodeStore, open_store
 from federation import workloads

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from clients.data import ColumnMap, ImportReport, Order, load, run_import
-from clients.data.shelf import damaged
+from clients.data.columns import ColumnMap
+from clients.data.importing import ImportReport, Order, run_import
+from clients.data.shelf import damaged, load
 from clients.settings import NodeFolder
 from clients.store import NodeStore, open_store
 from federation import schema as schemas

@@ -13,20 +13,21 @@ from clients.settings import DEFAULT_NODE_TOML
 IMPORT = """
 import resource, sys
 from pathlib import Path
-from clients import data
+from clients.data.columns import ColumnMap
+from clients.data.importing import import_files
 from clients.settings import NodeFolder
 from clients.store import open_store
 from federation import workloads
 
 small, large = map(Path, sys.argv[1:3])
 folder = NodeFolder(Path(sys.argv[3]))
-mapping = data.ColumnMap(person="who", recording="rec", target="label", rate_hz=50.0)
+mapping = ColumnMap(person="who", recording="rec", target="label", rate_hz=50.0)
 workload = workloads.find("exercise_recognition")
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 with open_store(folder) as store:
-    data.import_files(folder, store, [small], mapping, workload, False)
+    import_files(folder, store, [small], mapping, workload, False)
     before = peak()
-    report = data.import_files(folder, store, [large], mapping, workload, False)
+    report = import_files(folder, store, [large], mapping, workload, False)
 print(report.samples, peak() - before)
 """
 

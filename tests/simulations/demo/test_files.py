@@ -6,8 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from clients.data import read_mapping
-from clients.data.columns import check_mapping
+from clients.data.columns import check_mapping, read_mapping
 from federation.consent import Purpose
 from federation.workloads import find
 from simulations.demo import consents
