@@ -53,6 +53,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m simulations.benchmarks
+	$(BIN)/paceline bench exchange --again
 	$(BIN)/paceline bench simulation --pip-flags "$(PIP_FLAGS)" --torch-index "$(TORCH_INDEX)"
 
 chaos: $(STAMP)

@@ -152,7 +152,7 @@ _CHOICES = """## What was chosen, and on whom
   noise shared. So about two fifths of the gain is the smaller noise itself, the rest is the longer step that it
   allows. Noise at the nodes was given 140 other terms, of which the best gained 0.03 on the four folds and nothing over
   the 28 pairs. They were committed before people 9 and 10 were scored with them.
-- One draw says little: its standard deviation is 0.03 to 0.06, so a single run may end below its start.
+- One draw says little: its standard deviation is 0.03 to 0.1, so a single run may end below its start.
 - That search cost privacy which no ledger counts: it is a search on public data, by the project's authors. A real
   federation would spend budget on it, or take these settings as they are.
 - `invent` draws arms from the geometry of textbook descriptions and from the axes that watch makers publish. Its author

@@ -60,6 +60,8 @@ def write(out: Path, name: str, title: str, command: str, rows: Sequence[Mapping
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of one shape as a Markdown table; None is a dash."""
+    if not rows:
+        return "Not measured."
     columns = list(rows[0])
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]

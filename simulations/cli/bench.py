@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from federation import console
-from simulations.benchmarks.catalogue import CATALOGUE, SIMULATION
+from simulations.benchmarks.catalogue import CATALOGUE, EXCHANGE, SIMULATION
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document for machines.")]
 bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure; each benchmark writes docs/benchmarks.")
@@ -29,6 +29,38 @@ for _name, _summary in CATALOGUE.items():
     _plain(_name, _summary)
 
 
+@bench.command("exchange", short_help=EXCHANGE)
+def exchange(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Parts, or measurements in them, whose names hold one of these words: secagg,bytes. Repeatable.",
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Forget what is measured already, and measure anew.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for exchange.jsonl, the pages and their plots.")] = Path(
+        "docs/benchmarks"
+    ),
+    json: Json = False,
+) -> None:
+    """What the exchange costs and loses: accuracy and error against bits, speeds, masks and bytes beside Flower's.
+
+    The parts are exchange_codecs, secagg, exchange_bytes, aggregation, exchange_large, exchange_learning and
+    exchange_trials. Finished measurements are kept in exchange.jsonl, so that a stopped run goes on where it was, and
+    the pages are written from it. All parts take three quarters of an hour; other work on the machine spoils speeds.
+
+    Example: paceline bench exchange --only secagg --again
+    """
+    from rich.console import Console
+
+    from simulations.benchmarks.exchange import campaign
+
+    screen = Console(stderr=True, quiet=json, highlight=False)
+    page = campaign.run(campaign.Wish(out, tuple(only or ()), again), screen.print)
+    console.result(json, {"page": str(page)}, lambda text: text.print(f"See {page}."))
+
+
 @bench.command("simulation", short_help=SIMULATION)
 def simulation(  # noqa: PLR0913, PLR0917 - the options of a command
     only: Annotated[
@@ -36,7 +68,7 @@ def simulation(  # noqa: PLR0913, PLR0917 - the options of a command
         typer.Option(metavar="WORDS", help="Parts whose names hold one of these words: pfl,plain. May be repeated."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often each part is measured, in turn.")] = 3,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew what is measured already.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Forget what is measured already, and measure anew.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for simulation.json and simulation.md.")] = Path("docs/benchmarks"),
     cache: Annotated[
         Path | None, typer.Option(help="Folder for the peers' environments and finished parts; else in ~/.cache.")

@@ -1,8 +1,8 @@
-"""What is measured of learning with fewer bits: bytes as they were sent, differences within a fold, resumed runs."""
+"""What is measured of learning with fewer bits: bytes as they were sent, differences within a fold."""
 
 import pytest
 
-from simulations.benchmarks import exchange_learning as bench
+from simulations.benchmarks.exchange import learning as bench
 from simulations.scenario import read_words
 
 
@@ -43,8 +43,6 @@ def test_a_case_is_told_only_beside_fp32_of_the_same_folds():
     assert [line["exchange"] for line in bench.summary(rows)] == [bench.PLAIN.name]
 
 
-def test_what_is_done_is_not_run_again():
-    rows = [row("watch", bench.PLAIN.name, 0, 0.5, 40_000)]
-    left = list(bench.runs(rows))
-    assert len(left) == len(bench.SETTINGS) * len(bench.CASES) * bench.FOLDS - 1
-    assert (bench.SETTINGS[0], bench.PLAIN, 0) not in left
+def test_every_setting_case_and_fold_is_a_job_of_its_own():
+    assert len(bench.jobs()) == len(bench.SETTINGS) * len(bench.CASES) * bench.FOLDS
+    assert "watch, raw32, both ways, fold 0" in bench.jobs()

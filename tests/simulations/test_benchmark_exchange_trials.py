@@ -1,6 +1,5 @@
 """What was tried around the exchange: references that both ends agree on, rotations, AdamW, bytes by Flower's ruler."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 from federation.terms import TrainingTerms
 from federation.workloads import find
 from privacy.secagg.shamir import SHARE_BYTES
-from simulations.benchmarks import exchange_bytes, exchange_large, exchange_trials
-from simulations.benchmarks import exchange_trials_learning as learning
-from simulations.benchmarks.exchange_flower import carried, fedavg
-from simulations.benchmarks.exchange_rounds import References, Stage, Way, adamw, coded, pace, transfer
+from simulations.benchmarks.exchange import large, traffic, trials
+from simulations.benchmarks.exchange import trials_learning as learning
+from simulations.benchmarks.exchange.flower_messages import carried, fedavg
+from simulations.benchmarks.exchange.rounds import References, Stage, Way, adamw, coded, pace, transfer
 
 INVENTED = "invented, 16 parties"
 EXACT = Way("exact")
@@ -107,50 +106,48 @@ def test_differences_are_taken_within_folds_that_both_have():
     assert (coded_line["error of the mean, first round"], coded_line["last five"]) == (4.0, 2.0)
 
 
-def test_rates_are_compared_in_the_first_fold_and_what_is_done_is_not_run_again():
-    rates = [(fold, rate) for people, case, rate, fold in learning.runs([]) if (people, case) == (INVENTED, PLAIN)]
-    assert rates == [*((0, rate) for rate in learning.RATES[learning.SGD]), (1, 0.2), (2, 0.2)]
-    left = list(learning.runs([row(PLAIN, 0, 0.5)]))
-    assert len(left) == len(list(learning.runs([]))) - 1
+def test_rates_are_compared_in_the_first_fold_and_extra_cases_run_in_the_first_two():
+    plain = [name for name in learning.jobs() if name.startswith(f"{INVENTED}, SGD") and ", fp32, " in name]
+    assert plain == [
+        *(f"{INVENTED}, SGD {rate:g}, fp32, fold 0" for rate in learning.RATES[learning.SGD]),
+        *(f"{INVENTED}, SGD 0.2, fp32, fold {fold}" for fold in (1, 2)),
+    ]
+    halves = [name for name in learning.jobs() if ", urq 0.5, fold" in name]
+    assert [name[-6:] for name in halves] == ["fold 0", "fold 1"]
 
 
 def test_flowers_message_is_four_bytes_a_value_and_what_frames_them():
-    state = exchange_large.model("14k")
+    state = large.model("14k")
     for sent in fedavg(state):
         assert 4 * learning.VALUES < sent < 1.2 * 4 * learning.VALUES
-    small, large = carried(b"a" * 100, b"b" * 100), carried(b"a" * 100, b"b" * 1100)
-    assert small[0] == large[0] > 100
-    assert 1000 <= large[1] - small[1] <= 1020
+    short, longer = carried(b"a" * 100, b"b" * 100), carried(b"a" * 100, b"b" * 1100)
+    assert short[0] == longer[0] > 100
+    assert 1000 <= longer[1] - short[1] <= 1020
 
 
-def test_every_way_of_exchange_is_counted_by_one_ruler(monkeypatch):
-    monkeypatch.setattr(exchange_bytes, "SIZES", ("14k",))
-    stock, whole, few, secure = exchange_bytes.sizes()
+def test_every_way_of_exchange_is_counted_by_one_ruler():
+    stock, whole, few, secure = traffic.jobs()["14k"]()
     assert stock["both ways"] == "1 ×"
     assert (
         float(few["up"].replace(",", "")) < float(secure["up"].replace(",", "")) < float(whole["up"].replace(",", ""))
     )
     assert float(few["both ways"].split()[0]) > 15
-    lanes, shares = 14_336, exchange_large.PARTIES * (exchange_bytes.SEALED_BYTES + SHARE_BYTES)
+    lanes, shares = 14_336, large.PARTIES * (traffic.SEALED_BYTES + SHARE_BYTES)
     assert int(secure["our messages alone, down / up"].split(" / ")[1].replace(",", "")) > lanes + shares
 
 
 def test_every_step_is_measured_with_its_memory(monkeypatch):
-    monkeypatch.setattr(exchange_large, "model", lambda name: {"w": torch.ones(300_000)})
-    steps = [line for kind in exchange_large.STEPS for line in exchange_large.measured(kind)]
+    monkeypatch.setattr(large, "model", lambda name: {"w": torch.ones(300_000)})
+    steps = [line for kind in large.STEPS for line in large.measured(kind)]
     assert len(steps) == 10
     decoded = next(line for line in steps if line["step"] == "urq 0.1, decode")
     assert decoded["peak above its inputs, MB"] >= 1
 
 
-def test_the_page_is_made_from_what_was_measured(tmp_path, monkeypatch):
+def test_the_page_is_made_from_what_was_measured():
     rows = [row(case, 0, 0.5, rate=learning.CHOSEN[case.optimiser]) for case in learning.cases()]
-    monkeypatch.setattr(exchange_trials.exchange_trials_learning, "collect", lambda raw: rows)
-    monkeypatch.setattr(exchange_trials.exchange_large, "costs", lambda module: [{"step": "mask", "ms": 1}])
-    monkeypatch.setattr(exchange_trials.exchange_bytes, "sizes", lambda: [{"exchange": "ours", "up": 1}])
-    exchange_trials.main(tmp_path)
-    measured = json.loads((tmp_path / "exchange_trials.json").read_text())
-    assert {"learning", "costs", "bytes", "commit"} <= set(measured)
-    text = (tmp_path / "exchange_trials.md").read_text()
+    trained = dict(zip(map(str, range(len(rows))), rows, strict=True))
+    text = trials.page("head", trained, {"lanes": [{"step": "mask", "ms": 1}]})
     assert "| AdamW | 0.01 | urq 0.1 |" in text
     assert "one rotation for all" in text
+    assert "| mask | 1 |" in text

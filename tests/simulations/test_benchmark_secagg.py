@@ -1,12 +1,10 @@
 """The benchmark of secure aggregation: exact sums, what is counted, and its page."""
 
-import json
-
 import numpy as np
 import pytest
 
-from simulations.benchmarks import secagg
-from simulations.benchmarks.secagg_flower import Flower
+from simulations.benchmarks.exchange import overview, secagg
+from simulations.benchmarks.exchange.secagg_flower import Flower
 
 
 @pytest.mark.parametrize("bits", secagg.WIDTHS)
@@ -34,9 +32,14 @@ def test_flowers_functions_do_what_its_protocol_does():
     assert [(row["dropped"], row["masks"]) for row in rows["coordinator"]] == [(0, 4), (1, 6)]
 
 
-def test_the_page_is_made_from_what_was_measured(tmp_path, monkeypatch):
+def test_pages_are_made_from_what_was_measured(monkeypatch):
     monkeypatch.setattr(secagg, "SIZES", ((4, 100),))
-    secagg.main(tmp_path)
-    measured = json.loads((tmp_path / "secagg.json").read_text())
-    assert {"party", "coordinator", "bytes", "commit"} <= set(measured)
-    assert "| Flower SecAgg+ |" in (tmp_path / "secagg.md").read_text()
+    found = {name: job() for name, job in secagg.jobs().items()}
+    assert list(found) == [
+        f"4 parties, 100 values, {system}" for system in ("ours, 16 bits", "ours, 20 bits", "Flower")
+    ]
+    assert "| 4 | 100 | Flower SecAgg+ | 1 | 6 |" in secagg.page("head", found)
+    ours, _, flower = overview.beside(secagg.tables(found))
+    assert ours["bytes sent / lanes"] == found["4 parties, 100 values, ours, 16 bits"]["bytes"][0]["ratio"]
+    both = [line["both, ms"] for line in found["4 parties, 100 values, Flower"]["coordinator"]]
+    assert [flower["coordinator, all answer, ms"], flower["most drop, ms"]] == both

@@ -4,20 +4,19 @@ Our messages are real ones, signed, with the headers of a task of ten parties; w
 """
 
 import hashlib
-from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-import torch
-
-from federation import codecs, wire
+from federation import codecs, flower, wire
 from federation.codecs import lane
 from federation.messages import Answer, Request, TrainRequest, UnmaskedAnswer, UnmaskRequest, UpdateAnswer
 from federation.shared_view import join
 from privacy.secagg.sealing import OVERHEAD_BYTES
 from privacy.secagg.shamir import SHARE_BYTES
-from simulations.benchmarks.exchange_flower import Both, carried, fedavg
-from simulations.benchmarks.exchange_large import BITS, ECQ_BITS, PARTIES, SEED, URQ_BITS, flat, model, update
+from simulations.benchmarks.exchange.flower_messages import Both, carried, fedavg
+from simulations.benchmarks.exchange.jobs import Job
+from simulations.benchmarks.exchange.large import BITS, ECQ_BITS, PARTIES, SEED, URQ_BITS, flat, model, update
 from simulations.specimens import NOW, identity
 
 SIZES = ("14k", "84k", "10M")
@@ -26,12 +25,15 @@ COHORT = [f"party-{number}" for number in range(PARTIES)]
 Table = list[dict[str, Any]]
 
 
-def sizes() -> Table:
-    """A line for each model and way of exchange."""
-    return [line for name in SIZES for line in _lines(model(name))]
+def jobs() -> dict[str, Job]:
+    """A job for each model, by its size."""
+    return {name: partial(lines, name) for name in SIZES}
 
 
-def _lines(state: Mapping[str, torch.Tensor]) -> Table:
+def lines(name: str) -> Table:
+    """A line for each way of exchange."""
+    flower.configure_logs()
+    state = model(name)
     vector = update(len(flat(state)))
     whole = codecs.find("raw32").encode(vector, SEED)
     difference = join([codecs.find("ecq", ECQ_BITS).encode(vector, SEED)])

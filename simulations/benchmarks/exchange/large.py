@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from federation.workloads import find
 from privacy.noise import os_source
 from privacy.secagg.masking import mask, unmask
 from privacy.secagg.secrets import Secrets, public_key
+from simulations.benchmarks.exchange.jobs import Job
 
 PARTIES, BITS, TIMES, SEED = 10, 8, 3, 1
 URQ_BITS, ECQ_BITS = 0.1, 0.5
@@ -97,12 +99,16 @@ STEPS: Mapping[str, Callable[[], Iterator[tuple[str, Action]]]] = {
 }
 
 
-def costs(command: str) -> Table:
-    """Seconds and memory of all steps, each kind in a process of its own, which `command` starts."""
-    rows: Table = []
-    for kind in STEPS:
-        done = subprocess.run([sys.executable, "-m", command, kind], check=True, capture_output=True, text=True)
-        rows += json.loads(done.stdout)
+def jobs() -> dict[str, Job]:
+    """Each kind of step, by name."""
+    return {kind: partial(alone, kind) for kind in STEPS}
+
+
+def alone(kind: str) -> Table:
+    """The steps of one kind, in a process of their own."""
+    command = [sys.executable, "-m", "simulations.benchmarks.exchange.large", kind]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    rows: Table = json.loads(done.stdout)
     return rows
 
 
@@ -140,3 +146,8 @@ def _reset() -> int:
 def _status(name: str) -> int:
     status = Path("/proc/self/status").read_text("ascii")
     return 1024 * int(status.partition(f"{name}:")[2].split()[0])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(measured(sys.argv[1])))

@@ -1,14 +1,11 @@
 """Secure aggregation: time of a party and of the coordinator, bytes, beside the functions of Flower's SecAgg+.
 
-Run: ``OMP_NUM_THREADS=1 python -m simulations.benchmarks.secagg`` (two minutes, nearly all of them Flower's). Every
-sum is compared with that of the vectors in clear. Writes ``docs/benchmarks/secagg.json`` and ``.md``.
+Every sum is compared with that of the vectors in clear.
 """
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +15,13 @@ from privacy.secagg import sealing, shamir
 from privacy.secagg.checks import KEY_BYTES, Lanes
 from privacy.secagg.masking import mask, unmask
 from privacy.secagg.secrets import Secrets, public_key
-from simulations.benchmarks.record import commit, machine
-from simulations.benchmarks.secagg_flower import BITS, Flower, seconds
+from simulations.benchmarks.exchange.jobs import Found, Job
+from simulations.benchmarks.exchange.secagg_flower import BITS, Flower, seconds
+from simulations.benchmarks.record import table
 
-COMMAND = "OMP_NUM_THREADS=1 python -m simulations.benchmarks.secagg"
 SIZES = ((16, 84_000), (10, 1_000_000), (50, 1_000_000), (100, 1_000_000), (10, 10_000_000))
 WIDTHS = (16, 20)
+TABLES = ("party", "coordinator", "bytes")
 PARTY_TARGET_MS, COORDINATOR_TARGET_MS, EXPANSION_TARGET = {50: 50}, {50: 80}, 1.02
 CONTEXT = b"benchmark"
 SOURCE = os_source()
@@ -40,17 +38,14 @@ class Round:
     threshold: int
 
 
-def main(out: Path) -> None:
-    """Measure everything and write the documents."""
-    measured: dict[str, list[dict[str, Any]]] = {"party": [], "coordinator": [], "bytes": []}
+def jobs() -> dict[str, Job]:
+    """Each system with each number of parties and values, by name."""
+    made: dict[str, Job] = {}
     for parties, values in SIZES:
-        for rows in (*(ours(parties, values, bits) for bits in WIDTHS), flowers(parties, values)):
-            for part, lines in rows.items():
-                measured[part] += lines
-    about = {"command": COMMAND, "machine": machine(), "commit": commit()}
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "secagg.json").write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
-    (out / "secagg.md").write_text(page(about, measured), encoding="utf-8")
+        of = f"{parties} parties, {values:,} values"
+        made |= {f"{of}, ours, {bits} bits": partial(ours, parties, values, bits) for bits in WIDTHS}
+        made[f"{of}, Flower"] = partial(flowers, parties, values)
+    return made
 
 
 def threshold_of(parties: int) -> int:
@@ -208,11 +203,17 @@ def _ms(spent: float) -> float:
     return round(spent * 1e3, 1)
 
 
-def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
+def tables(found: Found) -> dict[str, list[dict[str, Any]]]:
+    """The lines of all jobs, by table."""
+    return {name: [line for one in found.values() for line in one[name]] for name in TABLES}
+
+
+def page(head: str, found: Found) -> str:
     """The Markdown document."""
+    measured = tables(found)
     return f"""# Secure aggregation
 
-`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+{head}
 
 One thread; seconds of the processor, medians. Flower is version 1.41, its functions called in the same process and in
 the order of its modifier and workflow; messages and serialisation are left out on both sides:
@@ -224,7 +225,7 @@ with a seed of 32 bits, ours from AES-128 in counter mode.
 
 The target is that of the mask. Rounding to lanes is the codec's part and not counted here; Flower's has a column.
 
-{_table(measured["party"])}
+{table(measured["party"])}
 
 ## The coordinator
 
@@ -234,23 +235,12 @@ survivor (Flower: for every other party), so that the time grows with the produc
 taken off. Our secrets are joined from the shares of all survivors, which are checked against one another; Flower's
 from as many as are needed, though its workflow passes all that came, which takes longer.
 
-{_table(measured["coordinator"])}
+{table(measured["coordinator"])}
 
 ## Bytes that a party sends
 
 The lanes, two public keys, a sealed message to each peer and a share of each party; headers and signatures of
 messages come on top.
 
-{_table(measured["bytes"])}
+{table(measured["bytes"])}
 """
-
-
-def _table(rows: Table) -> str:
-    columns = list(rows[0])
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join('–' if row[key] is None else str(row[key]) for key in columns)} |" for row in rows]
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"))

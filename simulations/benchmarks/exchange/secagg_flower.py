@@ -5,7 +5,6 @@ A party calls what `flwr.client.mod.secure_aggregation.secaggplus_mod` calls in 
 serialisation are left out, which favours Flower. All with their default ranges.
 """
 
-import time
 from collections.abc import Callable
 from statistics import median
 
@@ -27,6 +26,8 @@ from flwr.supercore.primitives.asymmetric import (
     private_key_to_bytes,
     public_key_to_bytes,
 )
+
+from simulations.benchmarks.record import timed
 
 CLIPPING_RANGE, QUANTIZATION_RANGE, MODULUS_RANGE = 8.0, 2**22, 2**32
 BITS = 32
@@ -111,9 +112,4 @@ def _key_pair() -> tuple[bytes, bytes]:
 
 def seconds(action: Callable[[], object], times: int) -> float:
     """The median of the processor's seconds."""
-    taken = []
-    for _ in range(times):
-        start = time.process_time()
-        action()
-        taken.append(time.process_time() - start)
-    return median(taken)
+    return median(timed(lambda _: action(), times).processor_s)

@@ -1,17 +1,16 @@
 """Answers folded in as they arrive: GB/s of float32 on one core, and the coordinator's memory against the parties.
 
-Run: ``OMP_NUM_THREADS=1 python -m simulations.benchmarks.aggregation`` (three minutes). Memory is that of a process of
-its own, which reads signed answers one after the other, as the coordinator does from its link. Writes
-``docs/benchmarks/aggregation.json`` and ``.md``.
+Memory is that of a process of its own, which reads signed answers one after the other, as the coordinator does from
+its link.
 """
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +28,24 @@ from federation.workloads import find
 from server import robust
 from server.aggregation import Total, advance, check, fold, nothing
 from server.coordinator import Model, Run
-from simulations.benchmarks.record import commit, machine, table
+from simulations.benchmarks.exchange.jobs import Found, Job
+from simulations.benchmarks.record import table, timed
 from simulations.specimens import ISSUED, identity, manifest
 
 SIZE = 10_000_000
 PARTIES = (2, 8, 32, 128)
 COMPARED = (5, 10, 20)
 LEAST_GB_S = 3.0
-COMMAND = "OMP_NUM_THREADS=1 python -m simulations.benchmarks.aggregation"
 KEY = identity("a party of the benchmark")
 PACE = find("running_pace")
 MEGA = 1e6
 ZEROS = "0" * 64
-Table = Sequence[Mapping[str, Any]]
 
 
-def main(out: Path) -> None:
-    """Measure everything and write the documents."""
-    measured: dict[str, Table] = {
-        "speed": speeds(),
-        "accuracy": accuracies(),
-        "memory": [memory(parties) for parties in PARTIES],
-        "rules": rules(),
-    }
-    about = {"command": COMMAND, "machine": machine(), "commit": commit()}
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "aggregation.json").write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
-    (out / "aggregation.md").write_text(page(about, measured), encoding="utf-8")
+def jobs() -> dict[str, Job]:
+    """What is measured of aggregation, by name."""
+    memories: dict[str, Job] = {f"memory, {parties} parties": partial(memory, parties) for parties in PARTIES}
+    return {"speed": speeds, "accuracy": accuracies, **memories, "rules": rules}
 
 
 def speeds() -> list[dict[str, Any]]:
@@ -92,12 +82,7 @@ def speeds() -> list[dict[str, Any]]:
 
 def _median_s(action: Callable[[], object]) -> float:
     """Seconds of the processor: other work on the machine counts only as far as it empties the caches."""
-    taken = []
-    for _ in range(9):
-        start = time.process_time()
-        action()
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
+    return statistics.median(timed(lambda _: action(), 9).processor_s)
 
 
 def accuracies() -> list[dict[str, Any]]:
@@ -152,7 +137,7 @@ def memory(parties: int) -> dict[str, Any]:
     vector = np.random.default_rng(3).standard_normal(SIZE).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answer"
-        command = [sys.executable, "-m", "simulations.benchmarks.aggregation", "coordinator", str(parties), str(file)]
+        command = [sys.executable, "-m", "simulations.benchmarks.exchange.aggregation", str(parties), str(file)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
             assert process.stdin is not None  # noqa: S101 - narrows the type; it is a pipe
             assert process.stdout is not None  # noqa: S101 - as above
@@ -270,18 +255,19 @@ def answer(vector: robust.Rows, party: PartyId) -> bytes:
     return wire.pack(header, codecs.find("raw32").encode(vector, 0), KEY)
 
 
-def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
+def page(head: str, found: Found) -> str:
     """The Markdown document."""
+    memories = [line for name, line in found.items() if name.startswith("memory")]
     return f"""# Aggregation
 
-`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+{head}
 Updates of {SIZE:,} values; a float32 model of that size has {4 * SIZE / MEGA:.0f} MB.
 
 ## Speed
 
 On one core, by the processor's clock, from memory: no answer was in a cache before.
 
-{table(measured["speed"])}
+{table(found.get("speed", ()))}
 
 ## What the sum is kept in
 
@@ -289,7 +275,7 @@ On one core, by the processor's clock, from memory: no answer was in a cache bef
 bits. The last column is the share of coordinates that come out different if the same answers arrive in the opposite
 order: in float64 none, so that engines and restarts give the same weights. That is why the sum is kept in float64.
 
-{table(measured["accuracy"])}
+{table(found.get("accuracy", ()))}
 
 ## Memory
 
@@ -297,19 +283,16 @@ Peak of resident memory above what Python and its libraries take, of a process t
 the other and then moves the model: the model, its sum in float64 (two models long), one message, and the payload that
 is cut out of it.
 
-{table(measured["memory"])}
+{table(memories)}
 
 ## Rules that compare updates
 
 `aggregation = "median"` and the others keep all updates of a round; seconds for {SIZE // 10:,} values.
 
-{table(measured["rules"])}
+{table(found.get("rules", ()))}
 """
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[1:2] == ["coordinator"]:
-        print(coordinator(int(sys.argv[2]), Path(sys.argv[3])))
-    else:
-        main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"))
+    print(coordinator(int(sys.argv[1]), Path(sys.argv[2])))

@@ -6,28 +6,22 @@ where real people are too few. All bytes are those of messages as they were sent
 
 import json
 import statistics
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from federation.errors import UsageError
 from federation.workload import trained_names
 from federation.workloads import find
 from simulations import engine
-from simulations.benchmarks import record
+from simulations.benchmarks.exchange.jobs import Found, Job
+from simulations.benchmarks.record import table
 from simulations.scenario import read_words
 
-COMMAND = "python -m simulations.benchmarks.exchange_learning"
-NAME = "exchange_learning"
 FOLDS = 5
 BYTES_OF_FP32 = 4
-AT_ONCE = 2
 
 Table = list[dict[str, Any]]
 
@@ -126,14 +120,10 @@ SETTINGS = (
 )
 
 
-def runs(done: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Setting, Case, int]]:
-    """What is still to be run."""
-    have = {(row["setting"], row["case"], row["fold"]) for row in done}
-    for setting in SETTINGS:
-        for case in CASES:
-            for fold in range(FOLDS):
-                if (setting.name, case.name, fold) not in have:
-                    yield setting, case, fold
+def jobs() -> dict[str, Job]:
+    """Every run, by name; the first folds of all first, so that what is there can be read early."""
+    every = [(setting, case, fold) for fold in range(FOLDS) for setting in SETTINGS for case in CASES]
+    return {f"{job[0].name}, {job[1].name}, fold {job[2]}": partial(run, *job) for job in every}
 
 
 def run(setting: Setting, case: Case, fold: int) -> dict[str, Any]:
@@ -156,34 +146,68 @@ def run(setting: Setting, case: Case, fold: int) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Point:
+    """A case on one kind of people: accuracies over folds, differences to fp32 in the same fold, bits per value.
+
+    `up_ratio`, `both_ratio`: how many times fewer bytes than float32 takes. Accuracies are parts of 100.
+    """
+
+    people: str
+    case: Case
+    late: tuple[float, ...]
+    lost: tuple[float, ...]
+    up: float
+    down: float
+    up_ratio: float
+    both_ratio: float
+
+
+def points(rows: Table) -> list[Point]:
+    """A point per setting and case, where fp32 was run in all of its folds."""
+    found = []
+    for setting in SETTINGS:
+        plain = {row["fold"]: _late(row) for row in rows if _is(row, setting, PLAIN)}
+        for case in CASES:
+            ours = [row for row in rows if _is(row, setting, case)]
+            if ours and all(row["fold"] in plain for row in ours):
+                found.append(_point(setting.name, case, ours, plain))
+    return found
+
+
+def _point(people: str, case: Case, ours: Table, plain: Mapping[int, float]) -> Point:
+    return Point(
+        people=people,
+        case=case,
+        late=tuple(100 * _late(row) for row in ours),
+        lost=tuple(100 * (_late(row) - plain[row["fold"]]) for row in ours),
+        up=statistics.mean(_bits(row, "bytes_up") for row in ours),
+        down=statistics.mean(_bits(row, "bytes_down") for row in ours),
+        up_ratio=statistics.mean(_ratio(row, "bytes_up") for row in ours),
+        both_ratio=statistics.mean(_ratio(row, "bytes_up", "bytes_down") for row in ours),
+    )
+
+
 def summary(rows: Table) -> Table:
     """A line per setting and case: accuracy over folds, difference to fp32 in the same fold, real compression."""
-    lines = []
-    for setting in SETTINGS:
-        for case in CASES:
-            ours = [row for row in rows if row["setting"] == setting.name and row["case"] == case.name]
-            plain = {row["fold"]: _late(row) for row in rows if _is_plain(row, setting)}
-            if ours and all(row["fold"] in plain for row in ours):
-                lines.append({"people": setting.name, "exchange": case.name} | _line(ours, plain, case))
-    return lines
+    return [
+        {
+            "people": point.people,
+            "exchange": point.case.name,
+            "accuracy (%)": f"{statistics.mean(point.late):.1f} ± {spread(point.late):.1f}",
+            "against fp32 (points)": f"{statistics.mean(point.lost):+.2f} ± {spread(point.lost):.2f}",
+            "bits per value up": round(point.up, 3),
+            "bits per value down": round(point.down, 3),
+            "fp32 / up": f"{point.up_ratio:.0f} ×",
+            "fp32 / both": f"{point.both_ratio:.0f} ×",
+            "promised for ≤ 0.5 points": point.case.goal,
+        }
+        for point in points(rows)
+    ]
 
 
-def _line(ours: Table, plain: Mapping[int, float], case: Case) -> dict[str, Any]:
-    late = [100 * _late(row) for row in ours]
-    lost = [100 * (_late(row) - plain[row["fold"]]) for row in ours]
-    return {
-        "accuracy (%)": f"{statistics.mean(late):.1f} ± {_spread(late):.1f}",
-        "against fp32 (points)": f"{statistics.mean(lost):+.2f} ± {_spread(lost):.2f}",
-        "bits per value up": round(statistics.mean(_bits(row, "bytes_up") for row in ours), 3),
-        "bits per value down": round(statistics.mean(_bits(row, "bytes_down") for row in ours), 3),
-        "fp32 / up": f"{statistics.mean(_ratio(row, 'bytes_up') for row in ours):.0f} ×",
-        "fp32 / both": f"{statistics.mean(_ratio(row, 'bytes_up', 'bytes_down') for row in ours):.0f} ×",
-        "promised for ≤ 0.5 points": case.goal,
-    }
-
-
-def _is_plain(row: Mapping[str, Any], setting: Setting) -> bool:
-    return (row["setting"], row["case"]) == (setting.name, PLAIN.name)
+def _is(row: Mapping[str, Any], setting: Setting, case: Case) -> bool:
+    return (row["setting"], row["case"]) == (setting.name, case.name)
 
 
 def _late(row: Mapping[str, Any]) -> float:
@@ -204,40 +228,16 @@ def _ratio(row: Mapping[str, Any], *ways: str) -> float:
     return len(ways) * 8 * BYTES_OF_FP32 / sum(_bits(row, way) for way in ways)
 
 
-def _spread(values: Sequence[float]) -> float:
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation, 0 of a single value."""
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def draw(rows: Table, path: Path) -> None:
-    """Mean accuracy over rounds, one panel for each setting, one line for each case."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    from simulations.pages.drawing import COLOURS, QUIET, heading, legend_above, panels
-
-    shown = [setting.name for setting in SETTINGS if any(row["setting"] == setting.name for row in rows)]
-    figure, made = panels(len(shown))
-    for panel, name in zip(made, shown, strict=True):
-        for number, case in enumerate(CASES):
-            curves = [row["accuracy"] for row in rows if row["setting"] == name and row["case"] == case.name]
-            if curves:
-                mean = [statistics.mean(points) for points in zip(*curves, strict=True)]
-                plain = case is PLAIN
-                colour, width = QUIET if plain else COLOURS[number % len(COLOURS)], 3.0 if plain else 1.2
-                dash = "-" if number < len(COLOURS) else "--"
-                panel.plot(range(1, len(mean) + 1), mean, label=case.name, color=colour, lw=width, ls=dash)
-        panel.set_xlabel("round")
-        panel.set_ylabel("accuracy on people held out")
-        heading(panel, name)
-    legend_above(figure, made[0])
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
-def page(about: Mapping[str, str], rows: Table) -> str:
+def page(head: str, found: Found) -> str:
     """The Markdown document."""
     return f"""# Learning with fewer bits
 
-`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+{head}
 
 ![Accuracy over rounds](exchange_learning.png)
 
@@ -248,30 +248,7 @@ life. Two people are held out in each fold, others each time, so that accuracy d
 classes and watches worn askew, because targets for n ≥ 16 cannot be tried on so few real people. Bits and ratios are
 those of a round after the first, by the bytes that were sent, headers and keys included: a model of 14,000 values takes
 880 bytes at half a bit, and headers of 500 to 900 bytes weigh as much. What larger models take is on the page of
-[trials](exchange_trials.md).
+[the exchange](exchange.md).
 
-{record.table(summary(rows))}
+{table(summary([*found.values()]))}
 """
-
-
-def main(out: Path) -> None:
-    """Run what is missing in ``out/exchange_learning.json``, and write it with its page."""
-    raw = out / f"{NAME}.json"
-    rows: Table = json.loads(raw.read_text("utf-8"))["rows"] if raw.is_file() else []
-    about = {"command": COMMAND, "machine": record.machine(), "commit": record.commit()}
-    with ProcessPoolExecutor(AT_ONCE) as pool:
-        waiting = [(job, pool.submit(partial(run, *job))) for job in runs(rows)]
-        for (setting, case, fold), made in waiting:
-            try:
-                rows.append(made.result())
-            except UsageError as error:
-                print(f"{setting.name} left out: {error}", file=sys.stderr)
-                continue
-            print(f"{setting.name}, {case.name}, fold {fold}: {_late(rows[-1]):.3f}", file=sys.stderr, flush=True)
-            raw.write_text(json.dumps({**about, "rows": rows}) + "\n", "utf-8")
-    draw(rows, out / f"{NAME}.png")
-    (out / f"{NAME}.md").write_text(page(about, rows), "utf-8")
-
-
-if __name__ == "__main__":
-    main(Path("docs/benchmarks"))

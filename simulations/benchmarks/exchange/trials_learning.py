@@ -1,22 +1,18 @@
 """Which models are trained to try references, rotations and AdamW, and what became of each."""
 
-import json
 import statistics
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from simulations.benchmarks.exchange_learning import SETTINGS, Setting
-from simulations.benchmarks.exchange_rounds import Way, adamw, pace, prepared, run
+from simulations.benchmarks.exchange.jobs import Job
+from simulations.benchmarks.exchange.learning import SETTINGS, Setting
+from simulations.benchmarks.exchange.rounds import Way, adamw, pace, prepared, run
 
-FOLDS, ROUNDS, LATE = 3, 15, 5
-AT_ONCE = 2
+FOLDS, EXTRA_FOLDS, ROUNDS, LATE = 3, 2, 15, 5
 VALUES = 14_119
 PEOPLE = {"watch, 8 parties": SETTINGS[0], "invented, 16 parties": SETTINGS[2]}
 SGD, ADAMW = "SGD", "AdamW"
@@ -29,7 +25,7 @@ Table = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """One way to learn; `only`: the people that it is tried on, all if empty; `extra`: in the first fold alone."""
+    """One way to learn; `only`: the people that it is tried on, all if empty; `extra`: in the first folds alone."""
 
     way: Way
     optimiser: str = SGD
@@ -62,15 +58,15 @@ def cases() -> tuple[Case, ...]:
     )
 
 
-def runs(done: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Case, float, int]]:
-    """What is still to be run: people, case, learning rate, fold."""
-    have = {(row["people"], row["optimiser"], row["rate"], row["way"], row["fold"]) for row in done}
-    every = [(case, fold) for fold in range(FOLDS) for case in cases() if not (case.extra and fold)]
-    for case, fold in every:
-        for people in PEOPLE if not case.only else (case.only,):
-            for rate in case.rates(fold):
-                if (people, case.optimiser, rate, case.way.name, fold) not in have:
-                    yield people, case, rate, fold
+def jobs() -> dict[str, Job]:
+    """Every run, by name."""
+    every = [(case, fold) for fold in range(FOLDS) for case in cases() if fold < (EXTRA_FOLDS if case.extra else FOLDS)]
+    return {
+        f"{people}, {case.optimiser} {rate:g}, {case.way.name}, fold {fold}": partial(train, people, case, rate, fold)
+        for case, fold in every
+        for people in (PEOPLE if not case.only else (case.only,))
+        for rate in case.rates(fold)
+    }
 
 
 def train(people: str, case: Case, rate: float, fold: int, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -81,17 +77,6 @@ def train(people: str, case: Case, rate: float, fold: int, rounds: int = ROUNDS)
     local = stage.sgd if case.optimiser == SGD else partial(adamw, stage)
     of = {"people": people, "optimiser": case.optimiser, "rate": rate, "way": case.way.name, "fold": fold}
     return of | run(stage, local, case.way, fold + 1)
-
-
-def collect(raw: Path) -> Table:
-    """All runs: those that the file `raw` holds, one a line, and the missing ones, which are added to it."""
-    rows: Table = [json.loads(line) for line in raw.read_text("utf-8").splitlines()] if raw.is_file() else []
-    with ProcessPoolExecutor(AT_ONCE) as pool, raw.open("a", encoding="utf-8") as file:
-        for waiting in [pool.submit(partial(train, *job)) for job in runs(rows)]:
-            rows.append(waiting.result())
-            print(json.dumps(rows[-1]), file=file, flush=True)
-            print(f"{len(rows)} runs done", file=sys.stderr, flush=True)
-    return rows
 
 
 def late(row: Mapping[str, Any], what: str = "accuracy") -> float:

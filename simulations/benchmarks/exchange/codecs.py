@@ -1,27 +1,23 @@
 """Codecs: error against bits beside the theoretical limits, sums of lanes, bias on real updates, speed.
 
-Run: ``OMP_NUM_THREADS=1 python -m simulations.benchmarks.exchange`` (a minute). The updates are those of the demo's
-watch task: the parties' own, of its first round. Writes ``docs/benchmarks/exchange.json``, ``.md`` and ``.png``.
+The updates are those of the demo's watch task: the parties' own, of its first round.
 """
 
-import json
 import math
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 
 from clients.training import party_update
 from federation import codecs
 from federation.codecs import Codec, Vector, lane
 from federation.workload import trained_names
-from simulations.benchmarks import exchange_lanes
+from simulations.benchmarks.exchange import lanes
+from simulations.benchmarks.exchange.jobs import Found, Job
 from simulations.benchmarks.learning import FOLDS, dealt, read
-from simulations.benchmarks.record import commit, machine, table
+from simulations.benchmarks.record import table, timed
 from simulations.datasets import exercise_rows, watch_recordings
 
 ECQ_BITS = 0.5
@@ -31,28 +27,27 @@ LARGEST_BIAS = 0.01
 SPEEDS = {"urq": "150 / 150", "ecq": "300 / 200"}
 LANE_BITS = (8, 12, 16)
 LONG = 2**20
+REAL = "updates of the watch task"
 SEEDS = 128
-COMMAND = "OMP_NUM_THREADS=1 python -m simulations.benchmarks.exchange"
 Table = Sequence[Mapping[str, Any]]
 
 
-def main(out: Path) -> None:
-    """Measure everything and write the documents."""
-    real = updates()
-    long = np.random.default_rng(1).standard_t(3, LONG).astype(np.float32)
-    measured: dict[str, Table] = {
-        "error": [*errors("1M values, Student's t", [long], 1), *errors("updates of the watch task", real, 8)],
-        "lanes": exchange_lanes.sums(long, real, 8),
-        "bias": biases(real[0]),
-        "speed": speeds(long),
+def jobs() -> dict[str, Job]:
+    """What is measured of codecs, by name."""
+    return {
+        "error": lambda: [*errors("1M values, Student's t", [long()], 1), *errors(REAL, updates(), 8)],
+        "lanes": lambda: lanes.sums(long(), updates(), 8),
+        "bias": lambda: biases(updates()[0]),
+        "speed": lambda: speeds(long()),
     }
-    about = {"command": COMMAND, "machine": machine(), "commit": commit()}
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "exchange.json").write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
-    draw(measured["error"], measured["lanes"], out / "exchange.png")
-    (out / "exchange.md").write_text(page(about, measured), encoding="utf-8")
 
 
+def long() -> Vector:
+    """Values that are spread as those of updates are."""
+    return np.random.default_rng(1).standard_t(3, LONG).astype(np.float32)
+
+
+@cache
 def updates() -> list[Vector]:
     """What each party of the watch task would send in its first round, as it is."""
     task = read("watch")
@@ -135,16 +130,16 @@ def speeds(vector: Vector) -> list[dict[str, Any]]:
         aim = SPEEDS.get(codec.name) if codec.name != "ecq" or budget == ECQ_BITS else None
         rows.append(_speed(vector, codec.name, budget or None, (there, back), aim))
     for bits in LANE_BITS:
-        data, clip = exchange_lanes.there_and_back(vector, bits)
-        there = _best(lambda bits=bits: exchange_lanes.there_and_back(vector, bits))  # type: ignore[misc]
+        data, clip = lanes.there_and_back(vector, bits)
+        there = _best(lambda bits=bits: lanes.there_and_back(vector, bits))  # type: ignore[misc]
         back = _best(lambda *told, data=data, bits=bits, clip=clip: _unpacked(data, len(vector), clip, bits))
         rows.append(_speed(vector, "lane", bits, (there, back), None))
     return rows
 
 
 def _unpacked(data: bytes, size: int, clip: float, bits: int) -> Vector:
-    lanes = lane.unpack(data, lane.coordinates(size), bits)
-    return lane.from_lanes(lanes, size, clip, exchange_lanes.PARTIES, bits, 1)
+    came = lane.unpack(data, lane.coordinates(size), bits)
+    return lane.from_lanes(came, size, clip, lanes.PARTIES, bits, 1)
 
 
 def _speed(
@@ -156,51 +151,17 @@ def _speed(
 
 def _best(action: Callable[[], object]) -> float:
     """Seconds of the processor: other work on the machine does not count."""
-    taken = []
-    for _ in range(7):
-        start = time.process_time()
-        action()
-        taken.append(time.process_time() - start)
-    return min(taken)
+    return min(timed(lambda _: action(), 7).processor_s)
 
 
-def draw(rows: Table, lanes: Table, path: Path) -> None:
-    """Error against bits, both in powers, with the limits of unbiased and of all codes of normal values."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    from simulations.pages.drawing import COLOURS, QUIET, heading, legend_above, panels
-
-    groups = list(dict.fromkeys(row["vectors"] for row in rows))
-    figure, made = panels(len(groups))
-    bits = np.geomspace(0.015, 20, 100)
-    for panel, of in zip(made, groups, strict=True):
-        panel.plot(bits, 1 / (4**bits - 1), color=QUIET, lw=1, label="limit, unbiased")
-        panel.plot(bits, 1 / 4**bits, color=QUIET, lw=1, ls=":", label="limit, biased")
-        for number, name in enumerate(dict.fromkeys(row["codec"] for row in rows)):
-            ours = [row for row in rows if row["codec"] == name and row["vectors"] == of]
-            spots = [row["bits spent"] for row in ours], [row["error"] for row in ours]
-            panel.plot(*spots, color=COLOURS[number], marker="o", ms=4, lw=1.2, label=name)
-        sums = [row for row in lanes if row["vectors"].startswith(of)]
-        first = [row for row in sums if row["vectors"] == sums[0]["vectors"]]
-        spots = [row["bits per value"] for row in first], [row["error"] for row in first]
-        panel.plot(*spots, color=COLOURS[-1], marker="s", ms=4, lw=1.2, label="sum of lanes")
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        panel.set_xlabel("bits per value")
-        panel.set_ylabel("‖x̂ − x‖² / ‖x‖²")
-        heading(panel, of)
-    legend_above(figure, made[0])
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
-def page(about: Mapping[str, str], measured: Mapping[str, Table]) -> str:
-    """The Markdown document."""
+def page(head: str, found: Found) -> str:
+    """The Markdown document of what the page of the exchange leaves out."""
     return f"""# Codecs
 
-`{about["command"]}` on {about["machine"]}, commit {about["commit"]}.
+{head}
 
-![Error against bits per value, with the theoretical limits](exchange.png)
+What every codec loses at every budget, what sums of lanes lose, and whether codes are unbiased. Speeds, and errors
+beside the theoretical limits as a plot, are on the page of [the exchange](exchange.md).
 
 ## Error against bits
 
@@ -210,31 +171,20 @@ and rounds; that of raw16 does not, but it is small. ecq is biased too, and has 
 what receivers lack, so that each message puts right what the ones before left out. The limit of biased codes,
 4^-bits, is that of normal values; spiky vectors and layers of unlike scales can be coded in less.
 
-{table(measured["error"])}
+{table(found.get("error", ()))}
 
 ## Sums of lanes
 
 Under secure aggregation only the sum of lanes is read. The step of a lane is public and suits the worst case, parties
 whose updates are all the same; the error of a sum of unlike updates is larger, as the sum is shorter than it could be.
 "Wrapped" is the part of the sum's coordinates that passed half of 2^bits; the target is at most
-one in {1 / exchange_lanes.MOST_WRAPPED:,.0f}.
+one in {1 / lanes.MOST_WRAPPED:,.0f}.
 
-{table(measured["lanes"])}
+{table(found.get("lanes", ()))}
 
 ## Bias
 
 ‖E x̂ − x‖² / ‖x‖² over {SEEDS} seeds, which for an unbiased code is 0 but for chance; the target is {LARGEST_BIAS}.
 
-{table(measured["bias"])}
-
-## Speed
-
-{LONG:,} values, by the processor's clock: the seconds of all threads count. Targets are those of encoding / decoding.
-
-{table(measured["speed"])}
+{table(found.get("bias", ()))}
 """
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/benchmarks"))
