@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from clients.data.rows import ImportedRows, RowSource
-from clients.pinned import Pinned, load_pinned
+from clients.enrolment import Pinned, load_pinned
 from clients.policy import Admission, Policy
 from clients.settings import NodeFolder, load
 from clients.store import NodeStore, open_store
+from federation.codecs import Data
 from federation.manifest import Manifest
 from federation.signing import Identity
 from federation.wire import AnyRequest
@@ -45,7 +46,7 @@ class Agreed:
     """A question that is genuine, fresh, about a task that this node's owner accepted, and admitted by its policy."""
 
     question: Question
-    payload: bytes
+    payload: Data
     manifest: Manifest
     workload: Workload
     admission: Admission

@@ -16,6 +16,7 @@ from clients.scores import evaluate
 from clients.store import AcceptedTask
 from clients.updates import train_on_people, train_on_public
 from federation import codecs, wire, workloads
+from federation.codecs import Data
 from federation.consent import Purpose
 from federation.errors import PacelineError, Refusal, Refused
 from federation.ids import TaskDigest
@@ -99,7 +100,7 @@ def _nobody_withdrew(node: Node, agreed: Agreed) -> None:
             )
 
 
-def _verify(node: Node, question: Question, payload: bytes) -> Agreed:
+def _verify(node: Node, question: Question, payload: Data) -> Agreed:
     """Gates *verify* and *admit*: fresh, accepted here, the workload installed here, allowed by role and policy."""
     now = node.clock()
     if question.issued_at > now + CLOCK_TOLERANCE or question.expires_at <= now:

@@ -238,7 +238,7 @@ def _opened(node: Node, agreed: Agreed, question: UnmaskRequest, roster: Roster)
     shares = []
     for place, (party, found) in enumerate(roster.items()):
         bound = secure.sealing((question.task, question.of_attempt), found.mask_key, party, me)
-        sealed = agreed.payload[place * size : (place + 1) * size]
+        sealed = bytes(agreed.payload[place * size : (place + 1) * size])
         try:
             key = bytes.fromhex(state.seal_keys[party])
             both = state.own_shares if party == me else unseal(private, key, bound, sealed)

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from federation import codecs
-from federation.codecs.checks import Vector, require_finite
+from federation.codecs.checks import Data, Vector, require_finite
 from federation.errors import WireError
 from federation.terms import ExchangeTerms
 
@@ -40,7 +40,7 @@ class View:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of little-endian float32: the name of a model that everybody trains from."""
-        return hashlib.sha256(self.vector.astype("<f4", copy=False).tobytes()).hexdigest()
+        return hashlib.sha256(self.vector.astype("<f4", copy=False).data).hexdigest()
 
 
 def is_shared(terms: ExchangeTerms) -> bool:
@@ -60,7 +60,7 @@ def difference(view: View, model: Vector, terms: ExchangeTerms) -> bytes:
     return codecs.find(terms.down, terms.down_bits).encode(wanted, NO_SEED)
 
 
-def moved(view: View, coded: bytes, terms: ExchangeTerms) -> View:
+def moved(view: View, coded: Data, terms: ExchangeTerms) -> View:
     """`view`, moved by a coded difference; `WireError` for bytes that no coordinator of ours sends."""
     step = codecs.find(terms.down, terms.down_bits).decode(coded, len(view.vector), NO_SEED)
     with np.errstate(over="ignore"):
@@ -74,7 +74,7 @@ def join(differences: Sequence[bytes]) -> bytes:
     return b"".join(len(coded).to_bytes(LENGTH_BYTES, "little") + coded for coded in differences)
 
 
-def split(payload: bytes, count: int) -> tuple[bytes, ...]:
+def split(payload: Data, count: int) -> tuple[Data, ...]:
     """The inverse of `join` for `count` differences; else `WireError`, before any of them is decoded."""
     parts, start = [], 0
     for _ in range(count):

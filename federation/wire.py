@@ -2,11 +2,12 @@
 
 ::
 
-    "PCL1" | header length, u32 little-endian | header | payload | signature, 64 bytes
+    "PCL2" | header length, u32 little-endian | payload | header | signature, 64 bytes
 
 The header is the RFC 8785 form of ``{"header": …, "payload_bytes": …, "payload_sha256": …}``. The signature is over
-everything before it, in a domain of its own for each direction. Reading checks the lengths first, then the signature,
-and looks into the header last: no parser ever sees bytes of a stranger.
+the first 8 bytes and the header, in a domain of its own for each direction; the header has the digest of the payload,
+whose bytes are hashed once, and lie where numbers of 8 bytes can be read in place. Reading checks the lengths first,
+then the signature, then the header, and the payload last: no parser ever sees bytes of a stranger.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import rfc8785
 from pydantic import Field, ValidationError
 
 from federation import canonical
+from federation.codecs.checks import Data
 from federation.errors import WireError
 from federation.manifest import explain
 from federation.messages import (
@@ -40,13 +42,13 @@ from federation.messages import (
 from federation.signing import Identity, verify
 from federation.terms import HEX64
 
-MAGIC = b"PCL1"
+MAGIC = b"PCL2"
 MAX_HEADER_BYTES = 256 * 1024
 SIGNATURE_BYTES = 64
 PREFIX_BYTES = len(MAGIC) + 4
 OVERHEAD_BYTES = PREFIX_BYTES + SIGNATURE_BYTES
-REQUEST = "paceline/request/1"
-ANSWER = "paceline/answer/1"
+REQUEST = "paceline/request/2"
+ANSWER = "paceline/answer/2"
 BARE = (InitialiseRequest, PrepareRequest, AgreeRequest, ScoresAnswer, RefusalAnswer, AgreedAnswer)
 """Messages that never have a payload."""
 
@@ -73,7 +75,7 @@ class AnswerEnvelope(Header):
 E = TypeVar("E", RequestEnvelope, AnswerEnvelope)
 
 
-def pack(header: Request | Answer, payload: bytes, identity: Identity) -> bytes:
+def pack(header: Request | Answer, payload: Data, identity: Identity) -> bytes:
     """The blob of one message, signed by `identity`."""
     if payload and isinstance(header, BARE):
         raise WireError(f"a message of {type(header).__name__} has no payload; {len(payload)} bytes were given.")
@@ -89,23 +91,26 @@ def pack(header: Request | Answer, payload: bytes, identity: Identity) -> bytes:
     return seal(envelope, payload, identity, REQUEST if isinstance(header, Request) else ANSWER)
 
 
-def seal(envelope: bytes, payload: bytes, identity: Identity, domain: str) -> bytes:
+def seal(envelope: bytes, payload: Data, identity: Identity, domain: str) -> bytes:
     """The blob around bytes of a header, whatever they say; `pack` is what messages are made with."""
-    body = b"".join((MAGIC, len(envelope).to_bytes(4, "little"), envelope, payload))
-    return body + identity.sign(domain, body)
+    prefix = MAGIC + len(envelope).to_bytes(4, "little")
+    return b"".join((prefix, payload, envelope, identity.sign(domain, prefix + envelope)))
 
 
-def read_request(blob: bytes, coordinator_key: bytes, max_payload_bytes: int) -> tuple[AnyRequest, bytes]:
-    """Header and payload of a request by the pinned coordinator, or `WireError`, or `SignatureError`."""
+def read_request(blob: bytes, coordinator_key: bytes, max_payload_bytes: int) -> tuple[AnyRequest, memoryview]:
+    """Header and payload of a request by the pinned coordinator, or `WireError`, or `SignatureError`.
+
+    The payload lies in `blob`, without a copy.
+    """
     header, payload = _open(blob, coordinator_key, REQUEST, max_payload_bytes)
     envelope = _parse(header, RequestEnvelope)
     return envelope.header, _checked_payload(envelope, payload)
 
 
-def read_answer(blob: bytes, party_key: bytes, max_payload_bytes: int) -> tuple[AnyAnswer, bytes]:
+def read_answer(blob: bytes, party_key: bytes, max_payload_bytes: int) -> tuple[AnyAnswer, memoryview]:
     """Header and payload of an answer by the party of `party_key`, or `WireError`, or `SignatureError`.
 
-    That ``header.party`` is the party of this key is for the caller to check.
+    The payload lies in `blob`, without a copy. That ``header.party`` is this key's party is for the caller to check.
     """
     header, payload = _open(blob, party_key, ANSWER, max_payload_bytes)
     envelope = _parse(header, AnswerEnvelope)
@@ -113,14 +118,14 @@ def read_answer(blob: bytes, party_key: bytes, max_payload_bytes: int) -> tuple[
 
 
 def _open(blob: bytes, key: bytes, domain: str, max_payload_bytes: int) -> tuple[bytes, memoryview]:
-    """Header bytes and payload of a blob whose lengths and signature hold."""
-    header_end = _header_end(blob, max_payload_bytes)
-    view = memoryview(blob)
-    verify(key, domain, view[:-SIGNATURE_BYTES], bytes(view[-SIGNATURE_BYTES:]))
-    return bytes(view[PREFIX_BYTES:header_end]), view[header_end:-SIGNATURE_BYTES]
+    """Header bytes and payload of a blob whose lengths and signature hold; of the payload nothing is known yet."""
+    header = len(blob) - SIGNATURE_BYTES - _header_bytes(blob, max_payload_bytes)
+    envelope = blob[header:-SIGNATURE_BYTES]
+    verify(key, domain, blob[:PREFIX_BYTES] + envelope, blob[-SIGNATURE_BYTES:])
+    return envelope, memoryview(blob)[PREFIX_BYTES:header]
 
 
-def _header_end(blob: bytes, max_payload_bytes: int) -> int:
+def _header_bytes(blob: bytes, max_payload_bytes: int) -> int:
     if len(blob) < OVERHEAD_BYTES or blob[: len(MAGIC)] != MAGIC:
         raise WireError(
             f"these {len(blob)} bytes are no message: expected at least {OVERHEAD_BYTES} that begin with "
@@ -135,7 +140,7 @@ def _header_end(blob: bytes, max_payload_bytes: int) -> int:
     payload = len(blob) - OVERHEAD_BYTES - size
     if payload > max_payload_bytes:
         raise WireError(f"a payload of {payload} bytes; the task allows at most {max_payload_bytes}.")
-    return PREFIX_BYTES + size
+    return size
 
 
 def _parse(data: bytes, kind: type[E]) -> E:
@@ -149,14 +154,14 @@ def _parse(data: bytes, kind: type[E]) -> E:
     return envelope
 
 
-def _checked_payload(envelope: RequestEnvelope | AnswerEnvelope, payload: memoryview) -> bytes:
+def _checked_payload(envelope: RequestEnvelope | AnswerEnvelope, payload: memoryview) -> memoryview:
     if len(payload) != envelope.payload_bytes:
         raise WireError(f"a payload of {len(payload)} bytes where the header declares {envelope.payload_bytes}.")
     if payload and isinstance(envelope.header, BARE):
         raise WireError(f"a message of {type(envelope.header).__name__} has no payload; found {len(payload)} bytes.")
     if hashlib.sha256(payload).hexdigest() != envelope.payload_sha256:
         raise WireError("the payload is not the one that the header names (SHA-256 differs).")
-    return bytes(payload)
+    return payload
 
 
 def _canonical(body: dict[str, Any]) -> bytes:

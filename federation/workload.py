@@ -104,7 +104,8 @@ def trained_names(weights: Weights, phase: Phase, trains: Sequence[str] = ()) ->
 
 def flatten(weights: Weights, names: Sequence[str]) -> Vector:
     """The named tensors, one after the other, as float32 (parameters,)."""
-    return np.concatenate([weights[name].detach().cpu().numpy().astype(np.float32).ravel() for name in names])
+    arrays = (weights[name].detach().cpu().numpy() for name in names)
+    return np.concatenate([array.astype(np.float32, copy=False).ravel() for array in arrays])
 
 
 def unflatten(vector: npt.NDArray[np.floating], like: Weights, names: Sequence[str]) -> dict[str, torch.Tensor]:

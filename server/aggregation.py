@@ -178,7 +178,7 @@ def check(
 
 def _update(
     blob: bytes, key: bytes, party: PartyId, request: TrainRequest, most_bytes: int
-) -> tuple[UpdateAnswer, bytes]:
+) -> tuple[UpdateAnswer, memoryview]:
     """An answer with an update to this very question, by this party, and its payload."""
     answer, payload = wire.read_answer(blob, key, most_bytes)
     if answer.party != party:
@@ -224,10 +224,10 @@ def advance(model: Model, names: Sequence[str], folded: Readable, manifest: Mani
     divisor = phases.divisor(manifest, phase) if isinstance(manifest.privacy, PersonTerms) else total.weight
     sizes = {name: model.weights[name].numel() for name in names}
     moments = optimisers.recall(model.memory.moments, sizes, manifest.training)
-    current = flatten(model.weights, names)
+    moved = flatten(model.weights, names)
     with np.errstate(over="ignore"):  # told in words below
-        moved, moments = optimisers.move(current, total.vector[: len(current)], divisor, moments, manifest.training)
-    if not np.isfinite(moved).all():
+        moments = optimisers.move(moved, total.vector[: len(moved)], divisor, moments, manifest.training)
+    if not (np.isfinite(moved.max()) and np.isfinite(moved.min())):
         raise WireError("the sum of the updates left the range of float32; lower the task's learning rates.")
     memory = Memory(optimisers.remember(model.memory.moments, sizes, moments), _control(model, total, manifest))
     return Model(model.round + 1, unflatten(moved, model.weights, names), memory)

@@ -100,4 +100,4 @@ def to_wire(run: Run, vector: Vector, seed: int) -> tuple[bytes, str]:
 
 def vector_digest(vector: Vector) -> str:
     """SHA-256 of little-endian float32 weights: the name of a model that everybody trains from."""
-    return hashlib.sha256(vector.astype("<f4").tobytes()).hexdigest()
+    return hashlib.sha256(vector.astype("<f4", copy=False).data).hexdigest()

@@ -33,21 +33,20 @@ ByWeight = Mapping[str, Moments]
 
 def move(
     model: Vector, total: Vector64, divisor: float, moments: Moments | None, terms: TrainingTerms
-) -> tuple[Vector, Moments | None]:
-    """The model after the mean update ``total / divisor``, with the moments to remember.
+) -> Moments | None:
+    """Move `model` in place by the mean update ``total / divisor``; the moments to remember.
 
-    Block after block: beside the result, nothing as long as the model is made on the way.
+    Block after block: without moments, nothing as long as the model is made on the way.
     """
-    moved = np.empty_like(model)
     after = moments and Moments(np.empty_like(moments.first), np.empty_like(moments.second))
     for start in range(0, len(model), BLOCK):
         part = slice(start, start + BLOCK)
         before = moments and Moments(moments.first[part], moments.second[part])
         stepped, new = step(model[part].astype(np.float64), total[part] / divisor, before, terms)
-        moved[part] = stepped
+        model[part] = stepped
         if after and new:
             after.first[part], after.second[part] = new.first, new.second
-    return moved, after
+    return after
 
 
 def step(

@@ -31,7 +31,7 @@ from server.store import PartyRound
 from server.store.mask_keys import Prepared
 
 Answer = PreparedAnswer | AgreedAnswer | UnmaskedAnswer
-Use = Callable[[PartyId, Answer, bytes], None]
+Use = Callable[[PartyId, Answer, memoryview], None]
 """What is done with an answer that holds, and its payload; raises an error of ours where it is no good after all."""
 
 
@@ -76,12 +76,12 @@ class Desk:
         opened: dict[PartyId, bytes] = {}
         size = SHARE_BYTES * len(roster)
 
-        def use(party: PartyId, answer: Answer, payload: bytes) -> None:
+        def use(party: PartyId, answer: Answer, payload: memoryview) -> None:
             if len(payload) < size:
                 raise WireError(f"{len(payload)} bytes of shares; expected at least {size}.")
-            opened[party] = payload[:size]
+            opened[party] = bytes(payload[:size])
             if isinstance(answer, UnmaskedAnswer) and answer.advertisement is not None:
-                self._keep(question.attempt + 1, party, Prepared(answer.advertisement, payload[size:]))
+                self._keep(question.attempt + 1, party, Prepared(answer.advertisement, bytes(payload[size:])))
 
         self._ask(posed, self._sealed(posed, question, survivors), use)
         return Shares(self.run.manifest, question, survivors, opened)
@@ -92,9 +92,9 @@ class Desk:
         also = {"of_attempt": attempt, "acceptances": tuple(sorted(accepted, key=lambda found: found.party))}
         posed = self._posed("prepare", round_number, also)
 
-        def use(party: PartyId, answer: Answer, payload: bytes) -> None:
+        def use(party: PartyId, answer: Answer, payload: memoryview) -> None:
             if isinstance(answer, PreparedAnswer):
-                self._keep(attempt, party, Prepared(answer.advertisement, payload))
+                self._keep(attempt, party, Prepared(answer.advertisement, bytes(payload)))
 
         self._ask(posed, dict.fromkeys(missing, posed.blob), use)
 
@@ -112,7 +112,7 @@ class Desk:
         posed = self._posed("agree", question.round, {"of_attempt": question.attempt, "survivors": survivors})
         signed: dict[PartyId, str] = {}
 
-        def use(party: PartyId, answer: Answer, _: bytes) -> None:
+        def use(party: PartyId, answer: Answer, _: memoryview) -> None:
             if isinstance(answer, AgreedAnswer):
                 signed[party] = answer.agreement
 
@@ -169,7 +169,7 @@ class Desk:
         question = posed.question
         self.coordinator.store.close_attempt(question.task, question.kind, question.attempt, tuple(parties.values()))
 
-    def _read(self, posed: Posed, reply: Reply) -> tuple[Answer, bytes]:
+    def _read(self, posed: Posed, reply: Reply) -> tuple[Answer, memoryview]:
         """An answer to this question by this party, or an error of ours."""
         if reply.blob is None:
             raise LinkError(reply.failure)

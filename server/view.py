@@ -41,6 +41,7 @@ def ask(
         return
     for reply in link.ask(dict.fromkeys(parties, posed.blob), run.manifest.round_deadline_s):
         yield reply, len(posed.blob)
+        del reply  # whoever took it is done with it: the next one comes alone
 
 
 def _ask_what_lacks(
@@ -59,6 +60,7 @@ def _ask_what_lacks(
             stale[reply.party] = reply
         else:
             yield reply, len(packed[lacking[reply.party]])
+        del reply
     left_s = run.manifest.round_deadline_s - (time.monotonic() - began)
     whole = _packed(coordinator, posed, trail, None) if stale and left_s > 0 else b""
     for reply in link.ask(dict.fromkeys(stale, whole), left_s) if whole else stale.values():

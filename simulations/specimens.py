@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation import audit
+from federation import audit, wire
 from federation.acceptance import ACCEPTANCE, Acceptance, accept
 from federation.consent import Purpose
 from federation.errors import Refusal
@@ -207,6 +207,13 @@ def answers(payload: bytes) -> tuple[tuple[Answer, bytes], ...]:
         (ScoresAnswer.model_validate(common | {"disclosure": "noised", "people": 100, "sums": sums}), b""),
         (RefusalAnswer.model_validate(common | {"code": Refusal.NO_CONSENT}), b""),
     )
+
+
+def parts(blob: bytes) -> tuple[bytes, bytes]:
+    """The header's bytes and the payload of a message, unchecked: to be damaged and sealed again."""
+    end = -wire.SIGNATURE_BYTES
+    header = len(blob) + end - int.from_bytes(blob[len(wire.MAGIC) : wire.PREFIX_BYTES], "little")
+    return blob[header:end], blob[wire.PREFIX_BYTES : header]
 
 
 def _answer(task: TaskDigest) -> dict[str, object]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from federation.codecs import ecq, int8_block, raw16, raw32, urq
-from federation.codecs.checks import Vector
+from federation.codecs.checks import Data, Vector
 from federation.errors import WireError
 
-__all__ = ["BUDGETED", "CODECS", "LARGEST_BITS", "SMALLEST_BITS", "Codec", "Vector", "find"]
+__all__ = ["BUDGETED", "CODECS", "LARGEST_BITS", "SMALLEST_BITS", "Codec", "Data", "Vector", "find"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Codec:
     unbiased: bool
     linear: bool
     encode: Callable[[Vector, int], bytes]
-    decode: Callable[[bytes, int, int], Vector]
+    decode: Callable[[Data, int, int], Vector]
     max_bytes: Callable[[int], int]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.codecs import grouping, scale_classes, stack
-from federation.codecs.checks import Vector
+from federation.codecs.checks import Data, Vector
 from federation.codecs.scale_classes import CLASSES, REACHES, SHARES, Classes
 from federation.errors import WireError
 
@@ -66,7 +66,7 @@ def encode(blocks: Sorted, odds: Odds) -> tuple[int, int, bytes]:
     return first, ratio, stack.taken(coder)
 
 
-def decode(first: int, ratio: int, data: bytes, count: int) -> Sorted:
+def decode(first: int, ratio: int, data: Data, count: int) -> Sorted:
     """What `encode` was given for `count` blocks; `WireError` unless it takes exactly these bytes."""
     if not (first % PREVIOUS < CLASSES and ratio < RATIOS):
         raise _damaged("there is a class or a ratio that no sender writes")

@@ -9,6 +9,8 @@ from federation.errors import WireError
 
 Vector = npt.NDArray[np.float32]
 """Flat float32 values, (size,)."""
+Data = bytes | memoryview
+"""Bytes to read; a payload is a part of its message, without a copy."""
 
 
 def require_vector(vector: Vector, largest: float) -> None:
@@ -23,7 +25,7 @@ def require_vector(vector: Vector, largest: float) -> None:
         )
 
 
-def require_length(data: bytes, expected: int, size: int) -> None:
+def require_length(data: Data, expected: int, size: int) -> None:
     """Raise `WireError` unless `data` has exactly the `expected` bytes of a vector of `size` values."""
     if size < 0 or len(data) != expected:
         raise WireError(f"{len(data)} bytes for a vector of {size} values; expected exactly {expected}.")
@@ -41,7 +43,7 @@ def require_finite(vector: Vector) -> None:
         raise WireError("the decoded vector holds NaN or ∞; the sender is broken or hostile, leave its message out.")
 
 
-def require_bounds(data: bytes, size: int, least: int, most: int) -> None:
+def require_bounds(data: Data, size: int, least: int, most: int) -> None:
     """Raise `WireError` unless `data` has `least` to `most` bytes; none at all for a vector of no values."""
     if len(data) > most or (len(data) < least if size else data):
         raise WireError(

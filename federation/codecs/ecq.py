@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from federation.codecs import block_words, scale_classes
 from federation.codecs.block_words import BLOCK, LARGEST_LEVEL, Odds, Sorted
-from federation.codecs.checks import Vector, require_bounds, require_finite, require_vector
+from federation.codecs.checks import Data, Vector, require_bounds, require_finite, require_vector
 from federation.codecs.scale_classes import Classes
 from federation.errors import WireError
 
@@ -67,7 +67,7 @@ def encode(bits: float, vector: Vector, _shared_seed: int) -> bytes:
     return _fit(rows, max_bytes(bits, len(vector)) - _HEAD.size)
 
 
-def decode(bits: float, data: bytes, size: int, _shared_seed: int) -> Vector:
+def decode(bits: float, data: Data, size: int, _shared_seed: int) -> Vector:
     """The rounded vector; refuses what no encoder writes."""
     _require_size(size)
     require_bounds(data, size, _HEAD.size, max_bytes(bits, size))

@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 
 from federation.codecs import grouping, sign_hiding, stack
-from federation.codecs.checks import Vector
+from federation.codecs.checks import Data, Vector
 from federation.codecs.sign_hiding import Signs
 from federation.errors import WireError
 
@@ -80,7 +80,7 @@ def encode(magnitudes: Vector, negative: Signs, step: int) -> bytes:
     return stack.taken(coder)
 
 
-def decode(data: bytes, count: int, step: int) -> Vector:
+def decode(data: Data, count: int, step: int) -> Vector:
     """The `count` levels; `WireError` unless they take exactly these bytes."""
     odds = model(step)
     coder = stack.opened(data)

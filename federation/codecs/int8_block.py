@@ -8,7 +8,7 @@ which is the block's largest magnitude / 127.
 import numpy as np
 import numpy.typing as npt
 
-from federation.codecs.checks import Vector, require_length, require_vector
+from federation.codecs.checks import Data, Vector, require_length, require_vector
 from federation.errors import WireError
 
 BLOCK = 256
@@ -27,7 +27,7 @@ def encode(vector: Vector, shared_seed: int) -> bytes:
     return scales.astype("<f4", copy=False).tobytes() + steps.tobytes()
 
 
-def decode(data: bytes, size: int, _shared_seed: int) -> Vector:
+def decode(data: Data, size: int, _shared_seed: int) -> Vector:
     """Step × scale of its block; refuses what no encoder writes."""
     require_length(data, max_bytes(size), size)
     blocks = _blocks(size)

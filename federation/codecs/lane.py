@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.codecs import rotation
-from federation.codecs.checks import Vector, require_vector
+from federation.codecs.checks import Data, Vector, require_vector
 from federation.errors import WireError
 from privacy.noise import RandomSource, words
 
@@ -142,7 +142,7 @@ def pack(lanes: Lanes, bits: int) -> bytes:
     return packed.tobytes()[: -(-len(lanes) * bits // 8)]
 
 
-def unpack(data: bytes, count: int, bits: int) -> Lanes:
+def unpack(data: Data, count: int, bits: int) -> Lanes:
     """The `count` lanes of `data`; `WireError` unless it has exactly their bytes."""
     require_bits(bits)
     if count < 0 or len(data) != -(-count * bits // 8):
@@ -150,7 +150,8 @@ def unpack(data: bytes, count: int, bits: int) -> Lanes:
             f"{len(data)} bytes for {count} lanes of {bits} bits; expected exactly {-(-max(count, 0) * bits // 8)}."
         )
     groups = -(-count // _TOGETHER)
-    packed = np.frombuffer(data.ljust(groups * bits, b"\0"), np.uint8).reshape(groups, bits)
+    packed = np.zeros((groups, bits), np.uint8)
+    packed.reshape(-1)[: len(data)] = np.frombuffer(data, np.uint8)
     lanes = np.zeros((groups, _TOGETHER), width(bits))
     for lane, byte, shift in _overlaps(bits):
         column = packed[:, byte].astype(lanes.dtype)

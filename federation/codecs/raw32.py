@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from federation.codecs.checks import Vector, require_finite, require_length, require_vector
+from federation.codecs.checks import Data, Vector, require_finite, require_length, require_vector
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -13,7 +13,7 @@ def encode(vector: Vector, _shared_seed: int) -> bytes:
     return vector.astype("<f4", copy=False).tobytes()
 
 
-def decode(data: bytes, size: int, _shared_seed: int) -> Vector:
+def decode(data: Data, size: int, _shared_seed: int) -> Vector:
     """The vector, bit by bit: a view of `data`, which must not change."""
     require_length(data, max_bytes(size), size)
     vector = np.frombuffer(data, "<f4").astype(np.float32, copy=False)

@@ -7,6 +7,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
+from federation.codecs.checks import Data
 from federation.errors import WireError
 
 Bits = npt.NDArray[np.bool_]
@@ -24,7 +25,7 @@ def taken(coder: "constriction.stream.stack.AnsCoder") -> bytes:
     return words.astype("<u4", copy=False).tobytes().rstrip(b"\0")
 
 
-def opened(data: bytes) -> "constriction.stream.stack.AnsCoder":
+def opened(data: Data) -> "constriction.stream.stack.AnsCoder":
     """The stack that was taken; `WireError` if its last byte is zero."""
     if data[-1:] == b"\0":
         raise WireError("the coded vector ends in an empty byte, which no sender writes; leave its message out.")
@@ -40,5 +41,5 @@ def bits_of(coder: "constriction.stream.stack.AnsCoder", count: int) -> Bits:
     return bits[:count]
 
 
-def _words(data: bytes) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(data + bytes(-len(data) % 4), "<u4").astype(np.uint32)
+def _words(data: Data) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(b"".join((data, bytes(-len(data) % 4))), "<u4").astype(np.uint32)

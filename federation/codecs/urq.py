@@ -14,7 +14,7 @@ import struct
 import numpy as np
 
 from federation.codecs import entropy, rotation, sign_hiding
-from federation.codecs.checks import Vector, require_bounds, require_finite, require_vector
+from federation.codecs.checks import Data, Vector, require_bounds, require_finite, require_vector
 from federation.codecs.entropy import LARGEST_STEP, SMALLEST_STEP
 from federation.errors import WireError
 
@@ -45,7 +45,7 @@ def encode(bits: float, vector: Vector, shared_seed: int) -> bytes:
     return _HEAD.pack(step, _rounded(scale)) + body
 
 
-def decode(bits: float, data: bytes, size: int, shared_seed: int) -> Vector:
+def decode(bits: float, data: Data, size: int, shared_seed: int) -> Vector:
     """An unbiased estimate of the vector; refuses what no encoder writes."""
     _require_size(size)
     require_bounds(data, size, _HEAD.size, max_bytes(bits, size))

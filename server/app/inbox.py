@@ -66,10 +66,12 @@ class HttpInbox:
                 self._unfinished[upload.asked] = upload
             else:
                 yield self._done(upload, reply)
+            reply = None  # whoever took it is done with it: the next one comes alone
         for upload in late:
             if (reply := self._unfinished_yet(upload)) is not None:
                 del self._unfinished[upload.asked]
                 yield self._done(upload, reply)
+            reply = None
 
     def _fresh(self, upload: _Upload) -> Arrived | None:
         """The reply, if its parts come within a moment; none of one that has more parts than the size allows."""

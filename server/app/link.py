@@ -124,6 +124,7 @@ class FlowerLink:
                 party, others = asked.answered(number)
                 self._old.update(dict.fromkeys(others, party))
                 yield self._read(party, message)
+                del message  # or it would stay in memory beside the next one
             elif number in self._old:
                 self.late += 1
                 log.warning("a late reply of %s was dropped", self._old.pop(number))

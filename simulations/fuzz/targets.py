@@ -160,11 +160,14 @@ def _json_or_bytes(seed: bytes, data: bytes, draw: Random) -> bytes:
 
 def _sealed_again(seeds: tuple[bytes, ...], signer: signing.Identity, domain: str, data: bytes, draw: Random) -> bytes:
     """What a hostile insider can send: damaged, with a good signature."""
-    if draw.random() < 0.7:
-        end = wire.PREFIX_BYTES + int.from_bytes(data[4:8], "little")
-        return wire.seal(mutate_json(data[wire.PREFIX_BYTES : end], draw), data[end:-64], signer, domain)
-    body = mutate_bytes(data[:-64], draw, seeds)
-    return body + signer.sign(domain, body)
+    header, payload = specimens.parts(data)
+    if (what := draw.random()) < 0.7:
+        header = mutate_json(header, draw)
+    elif what < 0.85:
+        header = mutate_bytes(header, draw, seeds)
+    else:
+        payload = mutate_bytes(payload, draw, seeds)
+    return wire.seal(header, payload, signer, domain)
 
 
 def _read_request(data: bytes) -> bytes:
@@ -175,7 +178,7 @@ def _read_answer(data: bytes) -> bytes:
     return _again(*wire.read_answer(data, PARTY.public_key, MAX_PAYLOAD_BYTES), PARTY)
 
 
-def _again(header: Request | Answer, payload: bytes, signer: signing.Identity) -> bytes:
+def _again(header: Request | Answer, payload: memoryview, signer: signing.Identity) -> bytes:
     """What was read can be sent on."""
     return wire.pack(header, payload, signer)
 

@@ -10,7 +10,7 @@ from federation import errors, wire
 from federation.codecs import find
 from federation.errors import SignatureError, WireError
 from federation.signing import MANIFEST, Identity, parse_signed_manifest, verify, verify_manifest
-from simulations.specimens import COACHES, NOW, RUNNERS, answers, identity, manifest, requests
+from simulations.specimens import COACHES, NOW, RUNNERS, answers, identity, manifest, parts, requests
 
 BAD = Path(__file__).parents[1] / "vectors/bad"
 EXPECTED = json.loads((BAD / "expected.json").read_text())
@@ -64,14 +64,14 @@ def test_no_prefix_and_no_continuation_is_a_message(blob):
 
 
 def test_signature_of_an_answer_does_not_pass_on_a_request_and_the_other_way_round():
-    with pytest.raises(SignatureError, match=r"the signature \(paceline/request/1\) does not fit"):
+    with pytest.raises(SignatureError, match=r"the signature \(paceline/request/2\) does not fit"):
         wire.read_request(wire.pack(*answers(b"")[3], COORDINATOR), COORDINATOR.public_key, LIMIT)
-    with pytest.raises(SignatureError, match=r"the signature \(paceline/answer/1\) does not fit"):
+    with pytest.raises(SignatureError, match=r"the signature \(paceline/answer/2\) does not fit"):
         wire.read_answer(wire.pack(*requests(b"")[2], PARTY), PARTY.public_key, LIMIT)
 
 
 def test_signature_under_a_message_does_not_pass_under_a_task():
-    body = REQUEST[:-64]
+    body = REQUEST[:8] + parts(REQUEST)[0]
     verify(COORDINATOR.public_key, wire.REQUEST, body, REQUEST[-64:])
     with pytest.raises(SignatureError, match=r"\(paceline/manifest/1\) does not fit"):
         verify(COORDINATOR.public_key, MANIFEST, body, REQUEST[-64:])

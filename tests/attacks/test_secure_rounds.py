@@ -119,7 +119,8 @@ class Liar:
         self.name = town.launch(**changes)
         self.run = run_of(coordinator.store.task(self.name).manifest())
         posed = pose(coordinator, self.run, "train", Model(0, self.run.workload.initial(0)), 1, {"roster": ()})
-        self.question, self.payload = wire.read_request(posed.blob, coordinator.identity.public_key, 1 << 20)
+        self.question, payload = wire.read_request(posed.blob, coordinator.identity.public_key, 1 << 20)
+        self.payload = bytes(payload)
 
     def common(self) -> dict[str, Any]:
         self.number += 1
@@ -128,7 +129,9 @@ class Liar:
 
     def ask(self, party: PartyId, question: wire.AnyRequest, payload: bytes = b"") -> Said:
         node, key = self.federation.nodes[party], self.federation.coordinator.identity
-        return wire.read_answer(answer(node, wire.pack(question, payload, key)), node.identity.public_key, 1 << 20)
+        blob = answer(node, wire.pack(question, payload, key))
+        header, opened = wire.read_answer(blob, node.identity.public_key, 1 << 20)
+        return header, bytes(opened)
 
     def refused(self, party: PartyId, question: wire.AnyRequest, payload: bytes = b"") -> tuple[Refusal, str]:
         """The code and the words of a refusal, which changes nothing at the node."""

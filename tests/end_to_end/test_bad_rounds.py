@@ -82,7 +82,7 @@ def forged(federation: Federation, change: Change) -> Fault:
         header, payload = wire.read_answer(blob, node.identity.public_key, 1 << 20)
         if not isinstance(header, UpdateAnswer):
             return [Reply(party, blob)]
-        return [Reply(party, wire.pack(*change(header, payload), node.identity))]
+        return [Reply(party, wire.pack(*change(header, bytes(payload)), node.identity))]
 
     return fault
 

@@ -18,7 +18,7 @@ from federation.signing import (
     verify_membership,
 )
 from simulations import secure_specimens
-from simulations.specimens import NOW, RUNNERS, answers, identity, manifest, requests, shared_manifest
+from simulations.specimens import NOW, RUNNERS, answers, identity, manifest, parts, requests, shared_manifest
 
 COORDINATOR, PARTY = identity("coordinator"), identity(RUNNERS)
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -56,7 +56,7 @@ def test_control_variates_are_named_only_where_there_are_some():
     assert wire.read_request(blob, COORDINATOR.public_key, 5) == (header, payload)
     blob = wire.pack(plain, payload, COORDINATOR)
     assert b"variates" not in blob
-    envelope, last = blob[8 : 8 + int.from_bytes(blob[4:8], "little")], f'"task":"{plain.task}"'.encode()
+    envelope, last = parts(blob)[0], f'"task":"{plain.task}"'.encode()
     assert envelope.count(last + b"}") == 1
     spelled = wire.seal(envelope.replace(last, last + b',"variates":null'), payload, COORDINATOR, wire.REQUEST)
     with pytest.raises(WireError, match="not in canonical form"):

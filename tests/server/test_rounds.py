@@ -68,7 +68,7 @@ def forged(change: Callable[[UpdateAnswer, bytes], tuple[UpdateAnswer, bytes]], 
         header, payload = wire.read_answer(blob, node.identity.public_key, 1 << 20)
         if not isinstance(header, UpdateAnswer):
             return faithful(party, blob)
-        return [Reply(party, wire.pack(*change(header, payload), node.identity))]
+        return [Reply(party, wire.pack(*change(header, bytes(payload)), node.identity))]
 
     return fault
 

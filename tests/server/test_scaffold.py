@@ -222,4 +222,4 @@ def changed(node: Node, blob: bytes, change: Callable[[UpdateAnswer, bytes], byt
     header, payload = wire.read_answer(blob, node.identity.public_key, 1 << 20)
     if not isinstance(header, UpdateAnswer):
         return blob
-    return wire.pack(header, change(header, payload), node.identity)
+    return wire.pack(header, change(header, bytes(payload)), node.identity)

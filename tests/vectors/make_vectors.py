@@ -168,27 +168,23 @@ def lane_cases():
 
 def reseal(blob: bytes, edit: Callable[[bytes], bytes], domain: str, signer=None) -> bytes:
     """`blob` with an edited header and a fresh signature: what a hostile insider can send."""
-    size = int.from_bytes(blob[4:8], "little")
-    header, payload = blob[8 : 8 + size], blob[8 + size : -64]
+    header, payload = specimens.parts(blob)
     return wire.seal(edit(header), payload, signer or (COORDINATOR if domain == wire.REQUEST else PARTY), domain)
 
 
 def damages(blob: bytes, domain: str) -> dict[str, tuple[bytes, str, str]]:
     signer = COORDINATOR if domain == wire.REQUEST else PARTY
     other = wire.ANSWER if domain == wire.REQUEST else wire.REQUEST
-    flip = len(blob) // 2
     return {
         "empty": (b"", "WireError", "these 0 bytes are no message"),
-        "wrong-magic": (b"PCL2" + blob[4:], "WireError", "begin with PCL1"),
+        "wrong-magic": (b"PCL1" + blob[4:], "WireError", "begin with PCL2"),
         "header-cut-off": (blob[:100], "WireError", "the message declares a header of"),
-        "payload-cut-off": (blob[:-65] + blob[-64:], "SignatureError", "does not fit the bytes"),
+        "header-one-byte-short": (blob[:-65] + blob[-64:], "SignatureError", "does not fit the bytes"),
+        "payload-cut-off": (blob[:307] + blob[308:], "WireError", "a payload of 307 bytes where the header"),
         "left-over-byte": (blob + b"\0", "SignatureError", "does not fit the bytes"),
         "unsigned": (blob[:-64] + bytes(64), "SignatureError", "does not fit the bytes"),
-        "bit-flip-in-payload": (
-            blob[:flip] + bytes([blob[flip] ^ 1]) + blob[flip + 1 :],
-            "SignatureError",
-            "does not fit the bytes",
-        ),
+        "bit-flip-in-payload": (flipped(blob, 8 + len(PAYLOAD) // 2), "WireError", "SHA-256 differs"),
+        "bit-flip-in-header": (flipped(blob, len(blob) - 100), "SignatureError", "does not fit the bytes"),
         "huge-header-length": (blob[:4] + b"\xff" * 4 + blob[8:], "WireError", "declares a header of 4294967295 bytes"),
         "by-another-key": (
             reseal(blob, bytes, domain, identity("eve")),
@@ -243,7 +239,7 @@ def damages(blob: bytes, domain: str) -> dict[str, tuple[bytes, str, str]]:
             "SHA-256 differs",
         ),
         "payload-too-big": (
-            wire.seal(blob[8 : 8 + int.from_bytes(blob[4:8], "little")], bytes(5000), signer, domain),
+            wire.seal(bytes_of_header(blob), bytes(5000), signer, domain),
             "WireError",
             "a payload of 5000 bytes; the task allows at most 4096",
         ),
@@ -353,8 +349,12 @@ def bad_secure_answers() -> dict[str, tuple[bytes, str, str]]:
     return damaged | {"agreed-with-payload": (blob, "WireError", "a message of AgreedAnswer has no payload")}
 
 
+def flipped(blob: bytes, place: int) -> bytes:
+    return blob[:place] + bytes([blob[place] ^ 1]) + blob[place + 1 :]
+
+
 def bytes_of_header(blob: bytes) -> bytes:
-    return blob[8 : 8 + int.from_bytes(blob[4:8], "little")]
+    return specimens.parts(blob)[0]
 
 
 def with_payload(header: bytes, payload: bytes) -> bytes:
