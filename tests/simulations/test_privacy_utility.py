@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clients.training import person_updates
+from federation import workloads
 from federation.errors import ManifestError
 from federation.terms import TrainingTerms
 from federation.workload import trained_names
@@ -157,13 +158,13 @@ def test_protocol_computes_what_the_arithmetic_computes_where_noise_hardly_count
 
 
 def test_stand_in_is_gone_after_a_case_even_if_it_fails(brief):
-    installed = exercise_recognition.WORKLOAD
+    installed = workloads.find("exercise_recognition")
     unsigned = replace(
         brief, private=replace(brief.private, rows_per_person=1, training=TrainingTerms(learning_rate=1, step_rows=2))
     )
     with pytest.raises(ManifestError, match="step_rows"):
         protocol.trained(unsigned, 8.0, False, 1)
-    assert exercise_recognition.WORKLOAD is installed
+    assert workloads.find("exercise_recognition") is installed
 
 
 def test_people_of_all_parties_are_numbered_apart_with_their_own_rows(motion):
@@ -205,3 +206,11 @@ def test_page_says_how_far_the_targets_were_reached(motion):
     said = report._promises({"motion": [case], "references": [], "runners": runners})
     assert "| ≤ 12 points | 10.0 points | 5.0 points |" in said
     assert "| within 2 % | -2.17% | +0.00% |" in said
+
+
+def test_page_says_how_far_protocol_and_arithmetic_are_apart_and_how_sure_that_is():
+    both = {"node": {"1": [0.5, 0.6]}, "shared": {"1": [0.5, 0.5]}}
+    case, direct = {"people": 100, **both}, {"people": 100, "node": {"1": [0.4]}, "shared": {"1": [0.55]}}
+    said = report._agreement([case], direct)
+    assert "| at each node | difference, points | +15.0 ± 5.0 |" in said
+    assert "| shared | difference, points | -5.0 ± 0.0 |" in said

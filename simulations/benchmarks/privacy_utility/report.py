@@ -189,7 +189,15 @@ def _agreement(motion: Sequence[Found], direct: Found) -> str:
     for place, name in NAMES.items():
         for how, found in (("over the protocol", case[place]), ("computed directly", direct[place])):
             lines.append(f"| {name} | {how} | {' | '.join(spread(found[epsilon]) for epsilon in epsilons)} |")
+        points = [_difference(case[place][epsilon], direct[place][epsilon]) for epsilon in epsilons]
+        lines.append(f"| {name} | difference, points | {' | '.join(points)} |")
     return "\n".join(lines) + "\n"
+
+
+def _difference(scores: Sequence[float], others: Sequence[float]) -> str:
+    """Of two means, in points, with its standard error."""
+    error = sum(_deviation(one) ** 2 / len(one) for one in (scores, others)) ** 0.5
+    return f"{100 * (mean(scores) - mean(others)):+.1f} ± {100 * error:.1f}"
 
 
 def _terms(cases: Sequence[Found]) -> str:
@@ -213,5 +221,8 @@ def _terms(cases: Sequence[Found]) -> str:
 
 def spread(scores: Sequence[float]) -> str:
     """Mean and standard deviation over seeds."""
-    deviation = stdev(scores) if len(scores) > 1 else pstdev(scores)
-    return f"{mean(scores):.3f} ± {deviation:.3f}"
+    return f"{mean(scores):.3f} ± {_deviation(scores):.3f}"
+
+
+def _deviation(scores: Sequence[float]) -> float:
+    return stdev(scores) if len(scores) > 1 else pstdev(scores)

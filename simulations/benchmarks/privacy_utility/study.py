@@ -37,9 +37,9 @@ class Size:
     judges: int = cases.JUDGES
     epsilons: tuple[float, ...] = (8.0, 4.0, 2.0, 1.0)
     changed_epsilons: tuple[float, ...] = (8.0, 2.0)
-    seeds: tuple[tuple[int, int], ...] = ((100, 20), (400, 5), (1600, 3), (10_000, 2))
-    changed_seeds: int = 10
-    widths: int = 40
+    seeds: tuple[tuple[int, int], ...] = ((100, 20), (400, 3), (10_000, 2))
+    changed_seeds: int = 5
+    widths: int = 30
     rounds: int | None = None
     changed_people: int = 100
     ten_people: int | None = 400
