@@ -93,7 +93,7 @@ def _line(place: Sequence[str | int], words: str) -> str:
 
 def _only_its_items(item: Mapping[str, Any]) -> bool:
     """A list whose wrong items pydantic left out before it counted: they have lines of their own."""
-    return item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
+    return item["type"] == "too_short" and bool(len(item["input"]) >= item["ctx"]["min_length"])
 
 
 def _words(item: Mapping[str, Any], model: type[BaseModel]) -> str:

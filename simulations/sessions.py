@@ -105,7 +105,14 @@ def _reported(swept: Swept, began: float) -> Session:
 
     if not swept.outcomes:
         raise UsageError(f"no run came to its end. {_why(swept.failures)}")
-    return Session(swept, figures.points(swept.outcomes), report.write(swept), time.monotonic() - began)
+    try:
+        files = report.write(swept)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename} cannot be written ({error.strerror}). The finished runs are kept; make room, then write "
+            f"the report with: {going_on(swept.folder.path)}"
+        ) from error
+    return Session(swept, figures.points(swept.outcomes), files, time.monotonic() - began)
 
 
 def _why(failures: dict[str, str]) -> str:

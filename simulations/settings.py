@@ -36,6 +36,8 @@ WALKERS_TABLE = PublicFile(
     "spsw_har_people_1_12.csv", "age, sex, height and weight of these 12 people", "CC BY 4.0", WALKERS.origin
 )
 PUBLIC = (LIFTERS, WALKERS, WALKERS_TABLE)
+READ_BY = {"lifters": (LIFTERS,), "walkers": (WALKERS,)}
+"""What a scenario reads, by the source of its people."""
 
 
 def data_folder() -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from simulations import whole
 from simulations.attacks.measures import Estimate
 from simulations.attacks.setting import Setting
 from simulations.pages import page
@@ -74,11 +75,8 @@ def facts(setting: Setting, found: Findings) -> dict[str, Any]:
 
 def write(setting: Setting, found: Findings, out: Path) -> tuple[Path, Path]:
     """attack.html and attack.json in the folder `out`; their paths."""
-    out.mkdir(parents=True, exist_ok=True)
-    shown, data = out / "attack.html", out / "attack.json"
-    shown.write_text(html(setting, found), encoding="utf-8")
-    data.write_text(json.dumps(facts(setting, found), indent=2) + "\n", encoding="utf-8")
-    return shown, data
+    shown = whole.write(out / "attack.html", html(setting, found))
+    return shown, whole.write(out / "attack.json", json.dumps(facts(setting, found), indent=2) + "\n")
 
 
 def html(setting: Setting, found: Findings) -> str:

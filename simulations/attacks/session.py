@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from federation import console
+from federation.errors import UsageError
 from simulations import overrides, scenario
 from simulations.attacks import findings
 from simulations.attacks.findings import Advance, Findings
@@ -51,13 +52,20 @@ class Session:
 
 
 def hold(study: Study, asked: Asked, quiet: bool) -> Session:
-    """Attack, and write the report; nothing is written where the attack cannot be made."""
+    """Attack, and write the report; the folder for it is made before the attack, which may take long."""
     wanted = overrides.overridden(scenario.read(asked.scenario), asked.change)
     began = time.monotonic()
     place = setting(wanted, wanted.seeds[0] if asked.seed is None else asked.seed)
-    trials = asked.trials or study.trials
+    trials, out = asked.trials or study.trials, asked.out or Path("attack-out") / f"{study.name}-{wanted.name}"
+    _make_room(out)
     with console.progress(quiet, study.name, study.work(trials, place)) as advance:
         found = study.run(place, trials, advance)
-    out = asked.out or Path("attack-out") / f"{study.name}-{wanted.name}"
     page, data = findings.write(place, found, out)
     return Session(place, found, page, data, time.monotonic() - began)
+
+
+def _make_room(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be a folder ({error.strerror}); name another one with --out.") from error

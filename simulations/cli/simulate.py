@@ -103,11 +103,12 @@ def compare(
 
 
 def _write_example(path: Path, json: bool) -> None:
+    from simulations import whole
     from simulations.scenarios import EXAMPLE, text
 
     if path.exists():
         raise UsageError(f"{path} exists already and is left as it is; name another file.")
-    path.write_text(text(EXAMPLE), encoding="utf-8")
+    whole.write(path, text(EXAMPLE))
     following = f"paceline simulate {path}"
     data = {"scenario": str(path), "next": following}
     console.result(json, data, lambda screen: screen.print(f"{path} is written; run it with: {following}"))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from simulations import whole
 from simulations.report.files import write_json, write_parquet
 from simulations.sweep import Swept
 
@@ -23,10 +24,8 @@ def write(swept: Swept) -> Written:
     from simulations.report import page
 
     out = swept.folder.path
-    shown = out / PAGE
-    shown.write_text(page.html(swept), encoding="utf-8")
     return Written(
-        shown,
+        whole.write(out / PAGE, page.html(swept)),
         write_json(out, swept.scenario, swept.outcomes, swept.failures),
         write_parquet(out, swept.outcomes),
     )

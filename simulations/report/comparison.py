@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from federation.errors import UsageError
+from simulations import whole
 from simulations.pages import page
 from simulations.pages.page import table
 from simulations.report import figures, plots, tables
@@ -70,7 +71,7 @@ def write(found: Sequence[Results], out: Path) -> None:
         "differences": table("What was asked: where the scenarios differ", asked, differences(found)),
     }
     try:
-        out.write_text(page.html("simulations.report", "compare.html.j2", shown), encoding="utf-8")
+        whole.write(out, page.html("simulations.report", "compare.html.j2", shown))
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}); name another file with --out.") from error
 

@@ -1,5 +1,6 @@
 """The results of a scenario for machines: results.json and results.parquet."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from simulations import records
+from simulations import records, whole
 from simulations.outcome import Outcome
 from simulations.report import figures
 from simulations.scenario import Scenario
@@ -27,9 +28,7 @@ def write_json(out: Path, scenario: Scenario, outcomes: Sequence[Outcome], failu
         "runs": [_run(outcome) for outcome in outcomes],
         "failures": failures,
     }
-    path = out / JSON
-    path.write_text(json.dumps(records.plain(found), indent=1, default=str) + "\n", encoding="utf-8")
-    return path
+    return whole.write(out / JSON, json.dumps(records.plain(found), indent=1, default=str) + "\n")
 
 
 def write_parquet(out: Path, outcomes: Sequence[Outcome]) -> Path:
@@ -37,9 +36,9 @@ def write_parquet(out: Path, outcomes: Sequence[Outcome]) -> Path:
     import polars as pl
 
     rows = [row for outcome in outcomes for row in _rows(outcome)]
-    path = out / PARQUET
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(path)
-    return path
+    table = io.BytesIO()
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(table)
+    return whole.write(out / PARQUET, table.getvalue())
 
 
 def _run(outcome: Outcome) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from simulations.outcome import Outcome
 from simulations.scenario import Scenario
 from simulations.sweep.folder import Folder, claim
-from simulations.sweep.plan import Job, jobs
+from simulations.sweep.plan import Job, jobs, require_data
 
 if TYPE_CHECKING:
     from simulations.sweep.board import Board
@@ -37,6 +37,7 @@ def sweep(scenario: Scenario, out: Path, at_once: int, resume: bool, board: "Boa
     folder = claim(out, scenario, wanted, resume)
     done = folder.finished(wanted)
     open_jobs = [job for job in wanted if job not in done]
+    require_data(open_jobs)
     board.begin(wanted, done)
     failures = _alone(folder, open_jobs[0], board) if len(wanted) == len(open_jobs) == 1 else {}
     if len(wanted) > 1 and open_jobs:

@@ -109,7 +109,7 @@ class _Drawn:
         with self._lock:
             self._standing.end(job, problem)
             if problem:
-                self._live.console.print(Text(f"{job.label} failed: {problem}", "red"))
+                self._live.console.print(Text(f"{job.label} failed: {_first_line(problem)}", "red"))
             self._draw()
 
     def _draw(self) -> None:
@@ -144,7 +144,7 @@ class _Lines:
         with self._lock:
             _, last = self._standing.running.get(job.digest, (job, None))
             self._standing.end(job, problem)
-            self._say(f"{job.label}: {f'failed: {problem}' if problem else _score(last)}")
+            self._say(f"{job.label}: {f'failed: {_first_line(problem)}' if problem else _score(last)}")
 
     def _say(self, words: str) -> None:
         self._spoke_at = time.monotonic()
@@ -185,6 +185,11 @@ def _score(done: RoundOutcome | None) -> str:
         return "no score yet"
     name, value = next(iter(done.scores.items()))
     return f"{name} {value:.4g}"
+
+
+def _first_line(problem: str) -> str:
+    """The rest is told once, at the end."""
+    return problem.partition("\n")[0]
 
 
 def _left(standing: Standing) -> str:

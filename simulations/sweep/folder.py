@@ -1,14 +1,15 @@
 """The folder of one scenario: the scenario itself, a file for every finished run, the report."""
 
-import os
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import rfc8785
 import tomli_w
 
 from federation.errors import UsageError
-from simulations import records
+from simulations import records, whole
 from simulations.outcome import Outcome
 from simulations.scenario import Scenario, read
 from simulations.sweep.plan import Job
@@ -38,7 +39,7 @@ class Folder:
 
     def keep(self, job: Job, outcome: Outcome) -> None:
         """Write a result; whoever looks sees all of it or nothing."""
-        _write(self.file(job), records.dump(outcome))
+        whole.write(self.file(job), records.dump(outcome))
 
 
 def claim(path: Path, scenario: Scenario, jobs: Sequence[Job], resume: bool) -> Folder:
@@ -60,7 +61,7 @@ def claim(path: Path, scenario: Scenario, jobs: Sequence[Job], resume: bool) -> 
     try:
         (path / RUNS).mkdir(parents=True, exist_ok=True)
         if not saved.is_file():
-            _write(saved, written(scenario))
+            whole.write(saved, written(scenario))
     except OSError as error:
         raise UsageError(
             f"nothing can be written to {path} ({error.strerror}); name another folder with --out."
@@ -77,18 +78,9 @@ def _require_same(folder: Folder, scenario: Scenario) -> None:
     held = read(folder.path / SCENARIO)
     if held.digest() == scenario.digest():
         return
-    before, after = (flat(one.model_dump(mode="json")) for one in (held, scenario))
+    before, after = (flat(json.loads(rfc8785.dumps(one.model_dump(mode="json")))) for one in (held, scenario))
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     shown = [f"  {key}: {before.get(key, ABSENT)} there, {after.get(key, ABSENT)} here" for key in keys[:MOST_SHOWN]]
     more = [f"  and {len(keys) - MOST_SHOWN} keys more"] if len(keys) > MOST_SHOWN else []
     said = f"{folder.path} holds the results of another scenario, {held.name}. What differs:"
     raise UsageError("\n".join([said, *shown, *more, "Name another folder with --out, or remove this one."]))
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import rfc8785
 
 from federation import workloads
 from federation.errors import UsageError
+from simulations import settings
 from simulations.scenario import Scenario
 
 MAX_JOBS = 100_000
@@ -54,6 +56,16 @@ def jobs(scenario: Scenario) -> tuple[Job, ...]:
         raise UsageError(f"the sweep has {count:,} runs, at most {MAX_JOBS:,} are possible; leave out some values.")
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     return tuple(Job(scenario_at, point, seed) for point in points for scenario_at, seed in _seeds(scenario, point))
+
+
+def require_data(jobs: Sequence[Job]) -> None:
+    """`UsageError` if files that runs are to read are not here: told once, before the first of them begins."""
+    for data in {job.scenario.data.source: job.scenario.data for job in jobs}.values():
+        for public in settings.READ_BY.get(data.source, ()):
+            settings.data_file(public.name)
+        for path in (*data.files, *filter(None, [data.mapping])):
+            if not path.is_file():
+                raise UsageError(f"there is no file {path}; `files` and `mapping` are looked for beside the scenario.")
 
 
 def _seeds(scenario: Scenario, point: dict[str, Any]) -> list[tuple[Scenario, int]]:

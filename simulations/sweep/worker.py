@@ -29,6 +29,10 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
             _say(replies, {"done": True})
         except PacelineError as error:
             _say(replies, {"failed": str(error)})
+        except OSError as error:
+            traceback.print_exception(error)
+            where = f"{error.filename}: " if error.filename else ""
+            _say(replies, {"failed": f"{where}{error.strerror or error}. Make room, or name another --out."})
         except Exception as error:
             traceback.print_exception(error)
             _say(replies, {"failed": f"{type(error).__name__}: {error}"})

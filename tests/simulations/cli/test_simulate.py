@@ -12,6 +12,7 @@ import pytest
 import tomli_w
 
 from federation import cli
+from simulations.scenario import read
 from simulations.sweep.folder import written
 
 
@@ -145,6 +146,18 @@ def test_file_that_is_no_toml_is_named(tmp_path, capsys):
     path.write_text("Dear diary,")
     assert cli.run(["simulate", str(path)]) == 2
     assert "is no TOML" in capsys.readouterr().err
+
+
+def test_a_report_that_finds_no_room_leaves_the_runs_and_says_how_to_go_on(file, tmp_path, capsys):
+    out, path = tmp_path / "out", file(rounds=1)
+    (out / "report.html").mkdir(parents=True)  # stands for whatever keeps a file from being written
+    (out / "runs").mkdir()
+    (out / "scenario.toml").write_text(written(read(path)))
+    assert cli.run(["simulate", str(path), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "report.html cannot be written (Is a directory). The finished runs are kept; make room" in error
+    assert f"paceline simulate {out}/scenario.toml --out {out} --resume" in error
+    assert len(list(out.glob("runs/*.json"))) == 1
 
 
 def start(path, out, *more):

@@ -3,7 +3,7 @@
 import pytest
 
 from federation.errors import UsageError
-from simulations.sweep.plan import described, jobs
+from simulations.sweep.plan import described, jobs, require_data
 
 
 def test_grid_times_seeds(scenario):
@@ -43,6 +43,19 @@ def test_digest_is_of_what_decides_the_result(scenario):
 def test_a_sweep_that_cannot_be_is_refused_at_once(scenario, sweep, said):
     with pytest.raises(UsageError, match=said):
         jobs(scenario(sweep=sweep))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"data": {"source": "lifters"}, "workload": "lift_weight"}, r"\$PACELINE_DATA is not set"),
+        ({"data": {"source": "files", "files": ["gone.csv"], "mapping": "m.toml"}}, "there is no file .*gone.csv; "),
+    ],
+)
+def test_data_that_is_not_here_is_told_before_any_run(scenario, words, said, monkeypatch):
+    monkeypatch.delenv("PACELINE_DATA", raising=False)
+    with pytest.raises(UsageError, match=said):
+        require_data(jobs(scenario(**words)))
 
 
 def test_point_is_described_by_the_last_words_of_its_keys():
