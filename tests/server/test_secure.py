@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,9 +182,12 @@ class Weather:
 
 @dataclass
 class Sums:
-    """What each party put under its masks, and what the coordinator bared, by the context of the round."""
+    """What each party put under its masks, what became of it, and what the coordinator bared, by the context of the
+    round.
+    """
 
     masked: dict[bytes, dict[int, lane.Lanes]] = field(default_factory=dict)
+    sent: dict[bytes, dict[int, lane.Lanes]] = field(default_factory=dict)
     bared: dict[bytes, lane.Lanes] = field(default_factory=dict)
     survivors: dict[bytes, frozenset[int]] = field(default_factory=dict)
 
@@ -207,7 +210,9 @@ def sums(monkeypatch: pytest.MonkeyPatch) -> Sums:
         of_round = found.masked.setdefault(context, {})
         assert point not in of_round, "masked twice under one context"
         of_round[point] = lanes.copy()
-        return mask(lanes, bits, own, point, publics, context)
+        share = mask(lanes, bits, own, point, publics, context)
+        found.sent.setdefault(context, {})[point] = share.lanes.copy()
+        return share
 
     def unmasking(total: lane.Lanes, bits: int, own: Any, dropped: Any, publics: Any, context: bytes) -> lane.Lanes:
         found.bared[context] = unmask(total, bits, own, dropped, publics, context).copy()
@@ -238,6 +243,8 @@ def reserved(node: Node) -> int:
         pytest.param({("train", 0): {LAB}}, NOBODY, {ARCHIVE, COACH, ALGO}, id="before it trains"),
         pytest.param(NOBODY, {("train", 0): {ALGO}}, {LAB, ARCHIVE, COACH}, id="with its masked answer"),
         pytest.param({("unmask", 0): {COACH}}, NOBODY, {LAB, ARCHIVE, COACH, ALGO}, id="before it opens shares"),
+        pytest.param(NOBODY, {("prepare", 0): {ALGO}}, {LAB, ARCHIVE, COACH}, id="with its mask key"),
+        pytest.param(NOBODY, {("unmask", 0): {ALGO}}, {LAB, ARCHIVE, COACH, ALGO}, id="with its opened shares"),
     ],
 )
 def test_the_sum_is_exact_whenever_a_party_drops_out(
@@ -251,13 +258,31 @@ def test_the_sum_is_exact_whenever_a_party_drops_out(
     assert four.attempts(name) == [(0, 1, "committed"), (1, 2, "committed")]
 
 
-@pytest.mark.parametrize("kind", ["train", "unmask"])
-def test_as_many_may_drop_out_at_once_as_shares_can_spare(seven: Town, sums: Sums, kind: str) -> None:
-    name, gone = seven.launch(rounds=1), {PartyId("p-0"), PartyId("p-3")}
-    seven.run(name, Weather(seven, {(kind, 0): gone}))
+P0, P1, P2, P3 = (PartyId(f"p-{number}") for number in range(4))
+
+
+@pytest.mark.parametrize(
+    ("away", "lost", "missed"),
+    [
+        pytest.param({("prepare", 0): {P0, P3}}, NOBODY, {P0, P3}, id="before mask keys"),
+        pytest.param({("train", 0): {P0, P3}}, NOBODY, {P0, P3}, id="before training"),
+        pytest.param({("unmask", 0): {P0, P3}}, NOBODY, set(), id="before opening"),
+        pytest.param(
+            NOBODY, {("train", 0): {P0}, ("agree", 0): {P1}, ("unmask", 0): {P2}}, {P0}, id="one at each step"
+        ),
+        pytest.param({("train", 0): {P0}, ("agree", 0): {P1}, ("unmask", 0): {P1}}, NOBODY, {P0}, id="for good"),
+    ],
+)
+def test_as_many_may_drop_out_as_shares_can_spare(
+    seven: Town, sums: Sums, away: Gone, lost: Gone, missed: set[PartyId]
+) -> None:
+    """Two of seven, at once or one after the other."""
+    name = seven.launch(rounds=1)
+    seven.run(name, Weather(seven, away, lost))
     assert sums.exact()
+    assert seven.attempts(name) == [(0, 1, "committed")]
     [parties] = seven.parties(name)
-    assert set(parties) == seven.federation.nodes.keys() - (gone if kind == "train" else set())
+    assert set(parties) == seven.federation.nodes.keys() - missed
 
 
 @pytest.mark.parametrize(
@@ -374,12 +399,11 @@ def test_shared_noise_moves_the_model_by_the_sum_and_little_else(
     assert 0 < np.abs(error).max() < 6 * deviation * terms.clip / levels
 
 
-def _nonces(town: Town, name: str) -> list[str]:
+def _nonces(town: Town, name: str, attempts: int = 1) -> list[str]:
     """Of the training questions, as the first party was asked them."""
     node, store = town.federation.nodes[LAB], town.federation.coordinator.store
-    blob = node.store.stored_answer(store.task(name).digest, 0, "train")
-    assert blob is not None
-    return [wire.read_answer(blob, node.identity.public_key, 1 << 20)[0].nonce]
+    blobs = [node.store.stored_answer(store.task(name).digest, number, "train") for number in range(attempts)]
+    return [wire.read_answer(blob, node.identity.public_key, 1 << 20)[0].nonce for blob in blobs if blob is not None]
 
 
 def test_two_tasks_of_the_same_parties_do_not_mix_their_masks(four: Town, sums: Sums) -> None:
@@ -393,6 +417,25 @@ def test_two_tasks_of_the_same_parties_do_not_mix_their_masks(four: Town, sums: 
     assert len(sums.bared) == 6
     for task in (name, other, third):
         assert four.attempts(task) == [(0, 1, "committed"), (1, 2, "committed")]
+
+
+class Always:
+    """A source of randomness that is none."""
+
+    def read(self, size_bytes: int) -> bytes:
+        return b"\x07" * size_bytes
+
+
+def test_two_rounds_under_one_seed_have_no_mask_in_common(four: Town, sums: Sums) -> None:
+    """A coordinator that takes the same nonce again learns no difference of two updates of one party."""
+    name = four.launch()
+    run_task(replace(four.federation.coordinator, source=Always()), Weather(four), name)
+    assert sums.exact()
+    first, second = sums.masked
+    assert len(set(_nonces(four, name, 2))) == 1
+    for point in range(1, 5):
+        masks = [sums.sent[context][point] - sums.masked[context][point] for context in (first, second)]
+        assert np.mean((masks[0] - masks[1]) % 2**BITS == 0) < 0.1
 
 
 class Killed(BaseException):
