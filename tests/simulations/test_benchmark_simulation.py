@@ -10,10 +10,10 @@ import torch
 
 from clients.training import person_updates, person_updates_plain, picked
 from federation import workloads
-from federation.errors import LinkError, UsageError, WorkloadError
+from federation.errors import LinkError, PacelineError, UsageError, WorkloadError
 from federation.schema import Rows
 from federation.workload import flatten, trained_names
-from simulations.benchmarks.simulation import campaign, environments, models, pages, parts
+from simulations.benchmarks.simulation import campaign, environments, first_result, models, pages, parts
 from simulations.benchmarks.simulation.ours import inline
 from simulations.benchmarks.simulation.peers import work
 
@@ -155,3 +155,15 @@ def test_peers_import_our_programs_and_nothing_else_of_paceline(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=home, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(home / environments.PACKAGE / "work.py"), "[]"]
+
+
+def test_time_is_taken_until_the_words_stand_on_the_terminal_and_only_of_programs_that_end_well():
+    slow = [
+        sys.executable,
+        "-c",
+        "import sys, time; print('0 of 5'); time.sleep(0.3); assert sys.stderr.isatty(); print('1 of 5')",
+    ]
+    assert 0.3 < first_result.until_shown(slow, first_result.SHOWN) < 30
+    for end in ("print('0 of 5')", "print('1 of 5'); raise SystemExit(3)"):
+        with pytest.raises(PacelineError, match="no page was written"):
+            first_result.until_shown([sys.executable, "-c", end], first_result.SHOWN)

@@ -1,12 +1,17 @@
-"""How long it takes until a small scenario shows its first round, and until it is done with its report."""
+"""How long it takes until a small scenario shows its first round."""
 
+import contextlib
+import io
+import os
+import pty
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from federation.errors import PacelineError
+from simulations.shell import program
 
 SCENARIO = """\
 format = "paceline-scenario-1"
@@ -30,36 +35,46 @@ rows_per_person = 10
 max_attempts = 10
 delta = 1e-3
 """
-FIRST = """\
-import sys
-from pathlib import Path
-from simulations import engine, scenario
-def watch(outcome):
-    print("first", flush=True)
-engine.run(scenario.read(Path(sys.argv[1])), 1, watch)
-"""
+SHOWN = b"1 of 5"
+"""What stands in the table of runs once the first round is committed."""
 
 
 def measured(repeats: int) -> dict[str, list[float]]:
-    """Seconds from the start of a process, for each of `repeats`."""
+    """Seconds from the call of `paceline simulate` to the first round's score on the terminal, `repeats` times."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for what, words in (("without privacy", SCENARIO), ("with privacy per person", SCENARIO + PRIVATE)):
             path = Path(folder) / "scenario.toml"
             path.write_text(words, "utf-8")
-            seconds = [until_first_line([sys.executable, "-c", FIRST, str(path)]) for _ in range(repeats)]
-            found[f"first round of a small scenario {what}, from the start of Python"] = seconds
+            simulate = [*program(), "simulate", str(path), "--out"]
+            seconds = [until_shown([*simulate, f"{folder}/{what}-{number}"], SHOWN) for number in range(repeats)]
+            found[f"first round of a small scenario {what}, from the command to the screen"] = seconds
     return found
 
 
-def until_first_line(command: list[str]) -> float:
-    """Seconds until a program prints its first line; it is left to end."""
-    began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        process.stdout.readline()
-        seconds = time.perf_counter() - began
-        process.communicate()
-    if process.returncode != 0:
-        raise PacelineError(f"the small scenario ended with exit code {process.returncode}; no page was written.")
+def until_shown(command: list[str], words: bytes) -> float:
+    """Seconds until a program has written `words` to its terminal; it is left to end."""
+    began, (ours, theirs) = time.perf_counter(), pty.openpty()
+    called = ["env", "TERM=xterm", "COLUMNS=120", *command]
+    with (
+        os.fdopen(ours, "rb", buffering=0) as screen,
+        subprocess.Popen(called, stdin=theirs, stdout=theirs, stderr=theirs) as process,
+    ):
+        os.close(theirs)
+        shown, seconds = b"", 0.0
+        for data in _written(screen):
+            shown += data
+            seconds = seconds or (time.perf_counter() - began if words in shown else 0.0)
+    if process.returncode != 0 or not seconds:
+        raise PacelineError(
+            f"{' '.join(command)} ended with exit code {process.returncode} and "
+            f"{'' if seconds else 'never '}showed {words.decode()!r}; no page was written."
+        )
     return round(seconds, 2)
+
+
+def _written(screen: io.RawIOBase) -> Iterator[bytes]:
+    """What is written to a terminal, as it comes, until nobody has it open any more: Linux calls that an error."""
+    with contextlib.suppress(OSError):
+        while data := screen.read(1 << 16):
+            yield data
