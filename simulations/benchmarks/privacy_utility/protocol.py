@@ -1,16 +1,16 @@
 """Cases of the study as tasks of a federation: contracts, ledgers, messages, masks, shares of noise, as in earnest."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from federation import workloads
 from federation.schema import Rows, concatenate
-from federation.workload import Weights, Workload
-from federation.workloads import exercise_recognition
+from federation.workload import Weights
 from server.coordinator import run_of
 from server.rounds import first_or_latest
 from simulations.benchmarks.privacy_utility.cases import COLLUDING, Case
@@ -21,6 +21,7 @@ from simulations.outcome import RoundOutcome
 from simulations.population import Given, Indices
 from simulations.scenario import Scenario, read_words
 from simulations.scratch import scratch
+from simulations.standing_in import standing_in
 
 LANE_BITS = 24
 """Room for the sum of all people who are trained on here, whatever they agree upon."""
@@ -48,7 +49,7 @@ def trained(case: Case, epsilon: float, shared: bool, seed: int) -> tuple[Weight
     """The weights after the last round, and what that round brought. The parties see nobody who judges."""
     people, hands = dealt(case.parties)
     scenario = scenario_of(case, epsilon, shared)
-    with scratch() as path, _standing_in(case):
+    with scratch() as path, _workload(case):
         federation, task = found(path, scenario, Dealt(NOBODY, hands), people, seed)
         stage = Stage(scenario, seed, federation, task, people, Dealt(NOBODY, hands))
         outcome = play_inline(stage, path, lambda _: None)
@@ -100,23 +101,12 @@ def dealt(parties: Sequence[Rows]) -> tuple[Given, dict[str, Indices]]:
     return Given(concatenate(numbered)), hands
 
 
-@contextmanager
-def _standing_in(case: Case) -> Iterator[None]:
-    """The case's own form of `exercise_recognition`, first weights included, where nodes find the installed one.
+def _workload(case: Case) -> AbstractContextManager[None]:
+    """The case's own form of an installed workload, first weights included, where nodes find the installed one.
 
-    Nodes train installed workloads only, and that one computes the same statistics of a window in every step of every
-    round. A case on statistics that were computed once differs in nothing that travels.
+    Nodes train installed workloads only, and `exercise_recognition` computes the same statistics of a window in every
+    step of every round. A case on statistics that were computed once differs in nothing that travels.
     """
-    installed = exercise_recognition.WORKLOAD
-    if case.workload.name != installed.name or case.workload is installed:
-        yield
-        return
-    exercise_recognition.WORKLOAD = _beginning_at(case)
-    try:
-        yield
-    finally:
-        exercise_recognition.WORKLOAD = installed
-
-
-def _beginning_at(case: Case) -> Workload:
-    return replace(case.workload, initial=lambda seed: dict(case.first))
+    if case.workload is workloads.find(case.workload.name):
+        return nullcontext()
+    return standing_in(replace(case.workload, initial=lambda seed: dict(case.first)))

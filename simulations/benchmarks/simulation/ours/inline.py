@@ -1,15 +1,11 @@
 """The whole of a round under person-level privacy: consent, ledger, sampling, training, clipping, noise, records."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from unittest import mock
 
 import torch
 
-from federation import workloads
 from federation.schema import Rows
 from federation.workload import Workload
 from simulations import engine
@@ -21,6 +17,7 @@ from simulations.loopback import Loopback
 from simulations.population import Indices
 from simulations.scenario import Data, Exchange, PartyTerms, Scenario
 from simulations.scratch import scratch
+from simulations.standing_in import standing_in
 
 SEED = 1
 
@@ -50,7 +47,7 @@ def main() -> None:
     question = clock.asked()
     torch.set_num_threads(question.threads)
     workload = models.workload(question.work)
-    with _installed(workload), scratch() as folder:
+    with standing_in(workload), scratch() as folder:
         stage = staged(folder, scenario(question, workload), question)
         terms = stage.scenario
         link = Loopback(stage.federation.nodes, lambda node, blob: engine.seated_answer(node, blob, SEED, terms.rounds))
@@ -91,14 +88,6 @@ def staged(path: Path, terms: Scenario, question: clock.Question) -> engine.Stag
     dealt = deal(terms, people, SEED)
     federation, task = found(path, terms, dealt, people, SEED)
     return engine.Stage(terms, SEED, federation, task, people, dealt)
-
-
-@contextmanager
-def _installed(workload: Workload) -> Iterator[None]:
-    """`workload` takes the place of the closed list, in this process and only for the measurement."""
-    digest = "0" * 64
-    with mock.patch.multiple(workloads, find=lambda _: workload, digest=lambda _: digest):
-        yield
 
 
 if __name__ == "__main__":
