@@ -197,6 +197,8 @@ def _write_schema(new: Path, layout: Layout) -> None:
         connection.exec_driver_sql(f"PRAGMA application_id = {layout.application_id}")
         connection.exec_driver_sql(f"PRAGMA user_version = {layout.version}")
         connection.commit()
+        # Closing would move it all into the file, too, but says nothing where the disk is full.
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
 
 
