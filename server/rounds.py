@@ -123,14 +123,14 @@ class Collected:
 
 def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, members: tuple[Member, ...]) -> Collected:
     """Ask everyone and fold what holds as it arrives; nothing that one party sends can stop the others."""
-    began = time.monotonic()
+    began, desk = time.monotonic(), Desk(coordinator, link, run)
     also = {}
     if run.manifest.exchange.secure:
-        also["roster"] = Desk(coordinator, link, run).roster(model.round + 1, members)
+        also["roster"] = desk.roster(model.round + 1, members)
     posed = pose(coordinator, run, "train", model, model.round + 1, also)
     collected = _nothing_yet(run, model, posed, len(members))
     keys = coordinator.store.active_party_keys()
-    asked = [member.party for member in members if _takes_part(collected.question, member.party)]
+    asked = _usable(desk, collected.question, members)
     for reply, bytes_down in view.ask(coordinator, link, run, model, posed, asked):
         if any(party.party == reply.party for party in collected.parties):
             continue  # a second answer of one party changes nothing
@@ -145,9 +145,14 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     return replace(collected, seconds=time.monotonic() - began)
 
 
-def _takes_part(question: TrainRequest, party: PartyId) -> bool:
-    """Whether a party's update can be used: in a secure round it needs a mask key."""
-    return question.roster is None or any(found.party == party for found in question.roster)
+def _usable(desk: Desk, question: TrainRequest, members: tuple[Member, ...]) -> list[PartyId]:
+    """Whose updates can be used: in a secure round of those who have a mask key, and are left where that is decided."""
+    parties = [member.party for member in members]
+    if question.roster is None:
+        return parties
+    decided = desk.decided(question)
+    left = {found.party for found in question.roster} if decided is None else set(decided)
+    return [party for party in parties if party in left]
 
 
 def _bare(coordinator: Coordinator, link: Link, run: Run, collected: Collected) -> Readable:

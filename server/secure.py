@@ -17,10 +17,12 @@ from federation.manifest import Member
 from federation.messages import (
     Advertisement,
     AgreedAnswer,
+    AgreeRequest,
     PreparedAnswer,
     RefusalAnswer,
     TrainRequest,
     UnmaskedAnswer,
+    UnmaskRequest,
 )
 from privacy.secagg.shamir import SHARE_BYTES
 from server.aggregation import Declined
@@ -63,6 +65,18 @@ class Desk:
         times = Counter(one.mask_key for one in found)
         return tuple(one for one in found if times[one.mask_key] == 1)  # nobody would take part beside two of one key
 
+    def decided(self, question: TrainRequest) -> tuple[PartyId, ...] | None:
+        """Who was said to be left when shares were asked for, before this process was started; None if none were.
+
+        The nodes bear out no other list in this attempt: to ask for one could only open both kinds of share of a party.
+        """
+        for kind in ("agree", "unmask"):
+            last = self.coordinator.store.last_attempt(self.run.digest, kind)
+            asked = KINDS[kind].model_validate_json(last.request) if last else None
+            if isinstance(asked, AgreeRequest | UnmaskRequest) and asked.of_attempt == question.attempt:
+                return asked.survivors
+        return None
+
     def shares(self, question: TrainRequest, came: Collection[PartyId]) -> Shares:
         """What the survivors open of a question's secrets; an error of ours where too few answer.
 
@@ -70,6 +84,12 @@ class Desk:
         """
         survivors, roster = tuple(sorted(came)), question.roster or ()
         secure.require_enough(self.run.manifest, survivors)
+        decided = self.decided(question)
+        if decided is not None and decided != survivors:
+            raise SecaggError(
+                f"shares were asked for while {', '.join(decided)} were left, of whom {', '.join(survivors)} answered "
+                "again after a restart; another sum of this attempt can never be bared."
+            )
         agreed = self._agreed(question, survivors) if len(survivors) < len(roster) else {}
         also = {"of_attempt": question.attempt, "survivors": survivors, "agreed": agreed}
         posed = self._posed("unmask", question.round, also)

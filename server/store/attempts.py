@@ -27,6 +27,7 @@ _ONE = (*_KIND, _ATTEMPT.c.number == bindparam("of_number"))
 LOCK = select(col(TaskTable.digest)).where(col(TaskTable.digest) == bindparam("of_task")).with_for_update()
 NEWEST = select(func.max(_ATTEMPT.c.number)).where(*_KIND)
 IN_WORK = select(_ATTEMPT).where(*_KIND, _ATTEMPT.c.state == OPEN)
+LAST = select(_ATTEMPT).where(*_KIND).order_by(_ATTEMPT.c.number.desc()).limit(1)
 BEGIN = insert(_ATTEMPT)
 STATE = select(_ATTEMPT.c.state, _ATTEMPT.c.round).where(*_ONE).with_for_update()
 END = update(_ATTEMPT).where(*_ONE)
@@ -75,6 +76,12 @@ class Attempts(Parties):
         """The attempt that was begun and neither committed nor given up; there is at most one of a kind."""
         with self.reading() as session:
             row = _open(session, task, kind)
+            return None if row is None else _attempt(row)
+
+    def last_attempt(self, task: TaskDigest, kind: str) -> Attempt | None:
+        """The attempt that was begun last, whatever became of it."""
+        with self.reading() as session:
+            row = session.core.execute(LAST, {"of_task": task, "of_kind": kind}).first()
             return None if row is None else _attempt(row)
 
     def fail_attempt(

@@ -28,7 +28,7 @@ from federation.terms import PersonTerms
 from federation.workload import flatten
 from federation.workloads import find
 from privacy.fixed_point import steps_per_clip
-from server.coordinator import from_bytes
+from server.coordinator import Coordinator, from_bytes, open_coordinator
 from server.rounds import run_task
 from server.store import PartyRound, TaskState
 from server.store.tables import AcceptanceTable
@@ -491,20 +491,51 @@ def test_a_coordinator_that_is_killed_at_every_question_goes_on_and_nobody_train
     assert [len(of_round) for of_round in sums.masked.values()] == [4, 4]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [(NOBODY, {("train", 0): {LAB}}), ({("train", 0): {LAB}}, NOBODY)],
-    ids=["one fewer", "one more"],
-)
-def test_other_survivors_after_a_crash_cost_the_attempt_and_no_more(
-    four: Town, sums: Sums, before: Gone, after: Gone
+STEPS = ("initialise", "prepare", "train", "agree", "unmask")
+
+
+def restarted(town: Town) -> Coordinator:
+    """The coordinator of a process that knows only what the killed one left on disk."""
+    return open_coordinator(town.federation.coordinator.folder.path)
+
+
+@pytest.mark.parametrize("fatal", ["agree", "unmask"])
+@pytest.mark.parametrize("answered", [False, True], ids=["as it asks", "as all have answered"])
+def test_who_was_left_is_remembered_by_a_coordinator_that_is_killed(
+    four: Town, sums: Sums, fatal: str, answered: bool
 ) -> None:
-    """The nodes bear one list out; the coordinator that asks for another cannot have both."""
+    """Whose answer came too late for the list stays out of the sum, though it comes again with the others'."""
     name = four.launch(rounds=1)
-    dies = Dies(Weather(four, lost=before), True, {("initialise", 0), ("prepare", 0), ("train", 0), ("agree", 0)})
+    spared = {(kind, 0) for kind in STEPS[: STEPS.index(fatal)]}
+    dies = Dies(Weather(four, lost={("train", 0): {LAB}}), answered, spared)
     with pytest.raises(Killed):
         four.run(name, dies)
-    assert dies.kills == ["unmask"]  # shares were opened, but not heard of
-    four.run(name, Weather(four, lost=after))
+    assert dies.kills == [fatal]
+    after = Weather(four)
+    run_task(restarted(four), after, name)
+    assert four.attempts(name) == [(0, 1, "committed")]
+    assert four.parties(name) == [(ALGO, COACH, ARCHIVE)]
+    assert {parties for _, _, parties in after.asked} == {(ALGO, COACH, ARCHIVE)}
+    assert sums.exact()
+
+
+def test_survivors_who_do_not_answer_again_after_a_crash_cost_the_attempt_and_no_second_list_is_asked_for(
+    four: Town, sums: Sums
+) -> None:
+    """Shares for all four were opened; those for three others would bare the fourth one's update."""
+    name = four.launch(rounds=1)
+    dies = Dies(Weather(four), True, {(kind, 0) for kind in STEPS[:-1]})
+    with pytest.raises(Killed):
+        four.run(name, dies)
+    assert dies.kills == ["unmask"]
+    after = Weather(four, lost={("train", 0): {LAB}})
+    run_task(restarted(four), after, name)
     assert four.attempts(name) == [(0, 1, "failed"), (1, 1, "committed")]
+    assert [(kind, attempt) for kind, attempt, _ in after.asked] == [
+        ("train", 0),
+        *((kind, 1) for kind in ("prepare", "train", "unmask")),
+    ]
+    store = four.federation.coordinator.store
+    failed = next(row for row in store.attempts(store.task(name).digest) if row.kind == "train")
+    assert "another sum of this attempt can never be bared" in failed.reasons["the sum"]
     assert sums.exact()
