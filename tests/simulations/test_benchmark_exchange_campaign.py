@@ -1,7 +1,9 @@
 """One command measures all parts of the exchange, keeps what is done, and writes every page from what is kept."""
 
 import json
+import os
 import pickle
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -144,20 +146,41 @@ def test_a_part_that_fails_leaves_the_others_alone_and_is_named(tmp_path, made_u
     assert "| decode | 30.7 |" in (tmp_path / "out" / "exchange.md").read_text()
 
 
-def test_a_measurement_whose_people_are_not_here_is_left_out(tmp_path):
+@pytest.fixture
+def alone(monkeypatch):
+    """How to measure a part that is the only one there is."""
+
+    def measure(part, kept):
+        monkeypatch.setattr(campaign, "every", part.names)
+        said = []
+        campaign.measure(part, kept, (), said.append)
+        return said
+
+    return measure
+
+
+def test_a_measurement_whose_people_are_not_here_is_left_out(tmp_path, alone):
     def missing():
         raise UsageError("no walkers here")
 
-    part, said = parts.Part("some", "", lambda: {"one": missing, "two": lambda: 2}), []
     kept = Kept(tmp_path / "kept.jsonl")
-    patched = pytest.MonkeyPatch()
-    patched.setattr(campaign, "every", part.names)
-    try:
-        campaign.measure(part, kept, (), said.append)
-    finally:
-        patched.undo()
+    said = alone(parts.Part("some", "", lambda: {"one": missing, "two": lambda: 2}), kept)
     assert said == ["some: one left out: no walkers here", "some: two done"]
     assert list(kept.parts()) == ["some: two"]
+
+
+def test_jobs_that_run_side_by_side_are_kept_as_they_end(tmp_path, alone):
+    slow, quick = partial(time.sleep, 0.3), partial(abs, -2)
+    part = parts.Part("some", "", lambda: {"slow": slow, "quick": quick}, at_once=2)
+    assert alone(part, Kept(tmp_path / "kept.jsonl")) == ["some: quick done", "some: slow done"]
+
+
+def test_a_job_that_fails_ends_the_part_without_those_that_wait(tmp_path, alone):
+    waiting = {f"{number}": partial(os.system, f"sleep 0.1; touch {tmp_path}/{number}") for number in range(20)}
+    part = parts.Part("some", "", lambda: {"wrong": partial(int, "x"), **waiting}, at_once=2)
+    with pytest.raises(ValueError, match="invalid literal"):
+        alone(part, Kept(tmp_path / "kept.jsonl"))
+    assert len(list(tmp_path.iterdir())) < 10
 
 
 def test_a_part_is_measured_in_a_process_of_its_own(tmp_path):

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from federation.errors import PacelineError, UsageError
 from simulations.benchmarks.exchange.jobs import Job
@@ -71,8 +70,8 @@ def alone(part: Part, wish: Wish) -> int:
 
 def measure(part: Part, kept: Kept, only: Sequence[str], say: Say) -> None:
     """Run the part's missing jobs here; one that needs what is not there is left out."""
-    with _workers(part.at_once) as submit:
-        for name, result in [(name, submit(job)) for name, job in missing(part, kept, only).items()]:
+    with closing(_finished(missing(part, kept, only), part.at_once)) as finished:
+        for name, result in finished:
             try:
                 kept.keep(name, result())
             except UsageError as error:
@@ -81,15 +80,15 @@ def measure(part: Part, kept: Kept, only: Sequence[str], say: Say) -> None:
             say(f"{name} done")
 
 
-@contextmanager
-def _workers(at_once: int) -> Iterator[Callable[[Job], Callable[[], Any]]]:
-    """How to begin a job and wait for it; a single one runs here, once it is waited for."""
+def _finished(jobs: Mapping[str, Job], at_once: int) -> Generator[tuple[str, Job], None, None]:
+    """Each job's name, and how to get its result, as they end; one at a time runs here, when its result is wanted."""
     if at_once == 1:
-        yield lambda job: job
+        yield from jobs.items()
         return
     with ProcessPoolExecutor(at_once) as pool:
+        names = {pool.submit(job): name for name, job in jobs.items()}
         try:
-            yield lambda job: pool.submit(job).result
-        except BaseException:
+            for future in as_completed(names):
+                yield names[future], future.result
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
