@@ -163,8 +163,7 @@ class Manifest(Part):
                 f"colluding = {terms.colluding} of {parties} parties could have two lists of survivors borne out; "
                 f"write {quorum.most_colluding(parties)} or less, or invite more parties"
             )
-        honest = quorum.smallest_sum(parties, self.exchange.min_parties) - terms.colluding
-        deviation = terms.noise_multiplier * terms.levels * math.sqrt(parties / honest)
+        deviation = self.noise_deviation(terms)
         if 2 ** (self.exchange.up_bits - 1) <= NOISE_REACH * deviation:
             needed = math.ceil(math.log2(NOISE_REACH * deviation)) + 1
             raise ValueError(
@@ -184,6 +183,12 @@ class Manifest(Part):
         if isinstance(terms, PersonTerms) and step > terms.rows_per_person:
             raise ValueError(f"step_rows = {step} is more than rows_per_person = {terms.rows_per_person}")
         return self
+
+    def noise_deviation(self, terms: PersonTerms) -> float:
+        """Of the noise that a sum carries where all parties share it and all answer, in whole numbers."""
+        parties = len(self.contributors())
+        honest = quorum.smallest_sum(parties, self.exchange.min_parties) - terms.colluding
+        return terms.noise_multiplier * terms.levels * math.sqrt(parties / honest)
 
     @property
     def max_attempts(self) -> int:

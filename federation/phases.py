@@ -6,18 +6,22 @@ minimum of parties, and nobody is charged for it (Augenstein et al. 2020, Alg. 1
 discriminator and public randomness, hence costs no privacy).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from federation.codecs import lane
-from federation.errors import ManifestError
+from federation.errors import ManifestError, TermsError
 from federation.ids import PartyId
-from federation.manifest import Manifest, Member
+from federation.manifest import NOISE_REACH, Manifest, Member
 from federation.roles import Step, may
 from federation.terms import PersonTerms
 
 if TYPE_CHECKING:
     from federation.workload import Phase, Workload
+
+PEOPLE_REACH = 2.0
+"""Lanes hold so many deviations of a sum of people who all point the same way, which real people never do."""
 
 
 def turns(workload: "Workload", named: Sequence[str]) -> tuple["Phase", ...]:
@@ -107,12 +111,25 @@ def require_possible(workload: "Workload", manifest: Manifest) -> None:
 
 
 def _require_levels(workload: "Workload", manifest: Manifest) -> None:
-    """Raise `TermsError` unless the levels of shared noise hold a person's update of this model."""
-    from privacy.levels import steps_per_clip
+    """Raise `TermsError` unless the levels of shared noise hold a person's update of this model, and the lanes a sum.
 
-    if isinstance(manifest.privacy, PersonTerms) and manifest.privacy.noise == "shared":
-        moved = size(workload, workload.phases[0], manifest.training.trains)
-        steps_per_clip(manifest.privacy.levels, lane.coordinates(moved))
+    Of a sum that is larger nobody sees that it is wrong: it comes back on the other side of the lanes.
+    """
+    from privacy.levels import steps_per_clip, sum_deviation
+
+    terms, bits = manifest.privacy, manifest.exchange.up_bits
+    if not (isinstance(terms, PersonTerms) and terms.noise == "shared"):
+        return
+    coordinates = lane.coordinates(size(workload, workload.phases[0], manifest.training.trains))
+    steps_per_clip(terms.levels, coordinates)
+    people = manifest.divisor()
+    noise = NOISE_REACH * manifest.noise_deviation(terms)
+    reach = sum_deviation(noise, PEOPLE_REACH * people, terms.levels, coordinates)
+    if 2 ** (bits - 1) <= reach:
+        raise TermsError(
+            f"up_bits = {bits:g} cannot hold a sum of {people:g} people at {terms.levels} levels, and its noise; write "
+            f"at least {math.ceil(math.log2(reach)) + 1}, or fewer levels."
+        )
 
 
 def _providers(manifest: Manifest) -> tuple[Member, ...]:

@@ -40,6 +40,13 @@ def ample_levels(coordinates: int) -> int:
     return 4 * fewest_levels(coordinates)
 
 
+def sum_deviation(noise: float, people: float, levels: int, coordinates: int) -> float:
+    """Of one coordinate of a sum, in whole numbers: of noise of deviation `noise`, and of so many people whose updates
+    are as long as the clip and all point the same way, turned at random.
+    """
+    return math.hypot(noise, people * levels / math.sqrt(coordinates))
+
+
 def _steps(levels: int, coordinates: int) -> float:
     room = levels**2 + 0.5 - (math.sqrt(coordinates) + 1) ** 2 / 4  # completes the square (s + ½)²
     return math.sqrt(room) - 0.5

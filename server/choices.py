@@ -14,6 +14,7 @@ from federation.codecs import lane
 from federation.errors import TermsError, WireError
 from federation.manifest import NOISE_REACH
 from federation.terms import PersonTerms, TrainingTerms, Unprotected
+from privacy.levels import sum_deviation
 
 FEW_PARTIES, MANY_PARTIES = 5, 16
 TINY_UPDATE, LARGE_MODEL = 2_000, 20_000
@@ -139,8 +140,7 @@ def _deviation(terms: PersonTerms, min_parties: object, setting: Setting) -> flo
     least = min_parties if isinstance(min_parties, int) else 1
     honest = max(1, quorum.smallest_sum(setting.parties, least) - terms.colluding)
     noise = terms.noise_multiplier * terms.levels * math.sqrt(setting.parties / honest)
-    signal = max(1.0, setting.weight) * terms.levels / math.sqrt(lane.coordinates(setting.update))
-    return math.hypot(noise, signal)
+    return sum_deviation(noise, max(1.0, setting.weight), terms.levels, lane.coordinates(setting.update))
 
 
 def _rounds_finely(setting: Setting, bits: int) -> bool:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation import phases
-from federation.errors import ManifestError, WorkloadError
+from federation.errors import ManifestError, TermsError, WorkloadError
 from federation.manifest import Manifest
 from federation.workloads import find
-from simulations.specimens import COACHES, MAKERS, RUNNERS, manifest, open_manifest
+from simulations.specimens import COACHES, MAKERS, RUNNERS, manifest, open_manifest, shared_manifest
 
 GAN = find("motion_gan")
 READING, IMAGINING = GAN.phases
@@ -77,3 +77,16 @@ def test_control_variates_and_several_phases_do_not_go_together():
 def test_contracts_without_phases_keep_their_bytes():
     assert "phases" not in manifest().model_dump(mode="json")["training"]
     assert task().model_dump(mode="json")["training"]["phases"] == ["discriminator", "generator"]
+
+
+@pytest.mark.parametrize(("people", "fits"), [(50, True), (1500, True), (6000, False), (10**6, False)])
+def test_lanes_that_hold_the_noise_but_not_everybodys_updates_are_refused(people: int, fits: bool) -> None:
+    """A sum that passes the lanes comes back on their other side, and nobody sees that it is wrong."""
+    named, workload = shared_manifest(), find("exercise_recognition")
+    crowd = tuple(member.model_copy(update={"people": people}) for member in named.cohort)
+    crowded = Manifest.model_validate(dict(named) | {"cohort": crowd})
+    if fits:
+        phases.require_possible(workload, crowded)
+    else:
+        with pytest.raises(TermsError, match=r"up_bits = 16 cannot hold a sum of .* people .* write at least \d\d"):
+            phases.require_possible(workload, crowded)
