@@ -32,7 +32,8 @@ CODECS = {
 
 
 def learned(setting, case, accuracy):
-    run = {"setting": setting, "case": case, "fold": 0, "values": 1000, "parties": [4, 4], "accuracy": 2 * [accuracy]}
+    run = {"setting": setting, "case": case, "fold": 0, "draw": 0, "accuracy": 2 * [accuracy]}
+    run |= {"values": 1000, "parties": [4, 4]}
     return run | {"bytes_up": [0, 16_000], "bytes_down": [0, 16_000]}
 
 

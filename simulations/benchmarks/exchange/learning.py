@@ -1,136 +1,62 @@
 """What fewer bits cost a model that learns from real motion: accuracy against bits per value, round by round.
 
 Every person is a party, and each fold holds two people out; beside it stand invented people, dealt to sixteen parties,
-where real people are too few. All bytes are those of messages as they were sent, headers included.
+where real people are too few. What decides is the difference to fp32 on the same people with the same batches; main
+cases draw batches and roundings more than once, because a single difference of a point is chance. All bytes are those
+of messages as they were sent, headers included.
 """
 
-import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from federation.workload import trained_names
 from federation.workloads import find
-from simulations import engine
+from simulations import engine, sources
+from simulations.benchmarks.exchange.cases import CASES, DRAWS, FOLDS, PLAIN, SETTINGS, Case, Setting
 from simulations.benchmarks.exchange.jobs import Found, Job
 from simulations.benchmarks.record import table
-from simulations.scenario import read_words
+from simulations.dealing import deal
+from simulations.engine import Stage
+from simulations.founding import found
+from simulations.scenario import Scenario, read_words
+from simulations.scratch import scratch
 
-FOLDS = 5
+APART = 1000
+"""Between the seeds of two draws: more than there are folds."""
 BYTES_OF_FP32 = 4
-
 Table = list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Case:
-    """One way to exchange; `goal`: the compression that was promised at most half a point of accuracy for."""
-
-    name: str
-    exchange: Mapping[str, Any]
-    goal: str = ""
-
-
-PLAIN = Case("raw32, both ways", {"up": "raw32", "down": "raw32"})
-CASES = (
-    PLAIN,
-    Case("int8_block up", {"up": "int8_block"}),
-    Case("urq 0.5 up", {"up": "urq", "up_bits": 0.5}, "64 × up, n ≤ 5"),
-    Case("urq 0.1 up", {"up": "urq", "up_bits": 0.1}, "320 × up, n ≥ 16"),
-    Case("urq 0.05 up", {"up": "urq", "up_bits": 0.05}, "640 × up, n ≥ 16"),
-    Case("ecq 0.5 down", {"down": "ecq", "down_bits": 0.5}),
-    Case("urq 0.25 up, ecq 0.5 down", {"up": "urq", "up_bits": 0.25, "down": "ecq", "down_bits": 0.5}, "85 × both"),
-    Case("urq 0.05 up, ecq 0.5 down", {"up": "urq", "up_bits": 0.05, "down": "ecq", "down_bits": 0.5}, "100 × both"),
-    Case("lanes of 8 bits, secure", {"up": "lane", "up_bits": 8, "secure": True, "clip": 4.0}),
-)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """People and how they learn; `held_out`: who judges in each fold, named by the data's own groups."""
-
-    name: str
-    words: Mapping[str, Any]
-    held_out: tuple[tuple[str, ...], ...] = ()
-
-    def scenario(self, case: Case, fold: int) -> dict[str, Any]:
-        """The scenario of one run, as words."""
-        words: dict[str, Any] = json.loads(json.dumps(self.words)) | {"exchange": dict(case.exchange)}
-        if self.held_out:
-            words["data"]["held_out_groups"] = list(self.held_out[fold])
-        return words
-
-
-def _pairs(name: str, first: int) -> tuple[tuple[str, ...], ...]:
-    return tuple((f"{name}-{first + 2 * fold:02d}", f"{name}-{first + 2 * fold + 1:02d}") for fold in range(FOLDS))
-
-
-COMMON = {"format": "paceline-scenario-1", "title": "Learning with fewer bits", "seeds": [1]}
-TRAINING = {"local_epochs": 2, "learning_rate": 0.1}
-SETTINGS = (
-    Setting(
-        "watch",
-        COMMON
-        | {
-            "name": "watch",
-            "workload": "exercise_recognition",
-            "rounds": 20,
-            "data": {"source": "watch"},
-            "parties": {"count": 8, "deal": "by-group"},
-            "training": TRAINING,
-        },
-        _pairs("watch", 1),
-    ),
-    Setting(
-        "walkers",
-        COMMON
-        | {
-            "name": "walkers",
-            "workload": "activity_recognition",
-            "rounds": 30,
-            "data": {"source": "walkers"},
-            "parties": {"count": 10, "deal": "by-group"},
-            "training": TRAINING,
-        },
-        _pairs("walker", 1),
-    ),
-    Setting(
-        "invented, 16 parties",
-        COMMON
-        | {
-            "name": "invented",
-            "workload": "exercise_recognition",
-            "rounds": 20,
-            "data": {
-                "source": "invented",
-                "people": 80,
-                "rows_per_person": 12,
-                "held_out": 0.2,
-                "label_skew": 0.5,
-                "rotation_deg": 20.0,
-            },
-            "parties": {"count": 16},
-            "training": TRAINING,
-        },
-    ),
-)
-
-
 def jobs() -> dict[str, Job]:
-    """Every run, by name; the first folds of all first, so that what is there can be read early."""
-    every = [(setting, case, fold) for fold in range(FOLDS) for setting in SETTINGS for case in CASES]
-    return {f"{job[0].name}, {job[1].name}, fold {job[2]}": partial(run, *job) for job in every}
+    """Every run, by name; the first draws and folds of all first, so that what is there can be read early."""
+    every = [
+        (setting, case, fold, draw)
+        for draw in range(DRAWS)
+        for fold in range(FOLDS)
+        for setting in SETTINGS
+        for case in CASES
+        if draw < case.draws
+    ]
+    return {
+        f"{setting.name}, {case.name}, fold {fold}, draw {draw}": partial(run, setting, case, fold, draw)
+        for setting, case, fold, draw in every
+    }
 
 
-def run(setting: Setting, case: Case, fold: int) -> dict[str, Any]:
+def run(setting: Setting, case: Case, fold: int, draw: int) -> dict[str, Any]:
     """One run on one thread: accuracy and bytes of every round."""
     torch.set_num_threads(1)
     scenario = read_words(setting.scenario(case, fold))
-    outcome = engine.run(scenario, fold + 1, lambda _: None)
+    with scratch() as path:
+        outcome = engine.play_inline(_stage(path, scenario, fold, draw), path, lambda _: None)
     workload = find(scenario.workload)
     weights = workload.initial(0)
     values = sum(weights[name].numel() for name in trained_names(weights, workload.phases[0], ()))
@@ -138,6 +64,7 @@ def run(setting: Setting, case: Case, fold: int) -> dict[str, Any]:
         "setting": setting.name,
         "case": case.name,
         "fold": fold,
+        "draw": draw,
         "values": values,
         "parties": [done.answered for done in outcome.rounds],
         "accuracy": [round(done.scores[outcome.headline], 4) for done in outcome.rounds],
@@ -146,41 +73,65 @@ def run(setting: Setting, case: Case, fold: int) -> dict[str, Any]:
     }
 
 
+def _stage(path: Path, scenario: Scenario, fold: int, draw: int) -> Stage:
+    """The fold's people, dealt alike in all draws; batches, rotations and masks hang on the draw."""
+    people = sources.people(scenario.data, find(scenario.workload), fold + 1)
+    dealt, seed = deal(scenario, people, fold + 1), fold + 1 + APART * draw
+    return Stage(scenario, seed, *found(path, scenario, dealt, people, seed), people, dealt)
+
+
 @dataclass(frozen=True)
 class Point:
-    """A case on one kind of people: accuracies over folds, differences to fp32 in the same fold, bits per value.
+    """A case on one kind of people: accuracies of its runs, differences to fp32 in the same fold and draw, bits per
+    value.
 
-    `up_ratio`, `both_ratio`: how many times fewer bytes than float32 takes. Accuracies are parts of 100.
+    `late` and `lost` are of the last rounds, `lost_over_all` of all rounds; parts of 100. `up_ratio`, `both_ratio`: how
+    many times fewer bytes than float32 takes.
     """
 
     people: str
     case: Case
+    folds: tuple[int, ...]
     late: tuple[float, ...]
     lost: tuple[float, ...]
+    lost_over_all: tuple[float, ...]
     up: float
     down: float
     up_ratio: float
     both_ratio: float
 
+    def error(self, of: Sequence[float]) -> float:
+        """The standard error of the mean of a figure for each run: draws of a fold share their people, so that only
+        folds count as independent.
+        """
+        means = [
+            statistics.mean(value for value, own in zip(of, self.folds, strict=True) if own == fold)
+            for fold in sorted(set(self.folds))
+        ]
+        return spread(means) / math.sqrt(len(means))
+
 
 def points(rows: Table) -> list[Point]:
-    """A point per setting and case, where fp32 was run in all of its folds."""
-    found = []
+    """A point per setting and case, where fp32 was run in all of its folds and draws."""
+    every = []
     for setting in SETTINGS:
-        plain = {row["fold"]: _late(row) for row in rows if _is(row, setting, PLAIN)}
+        plain = {_place(row): row for row in rows if _is(row, setting, PLAIN)}
         for case in CASES:
             ours = [row for row in rows if _is(row, setting, case)]
-            if ours and all(row["fold"] in plain for row in ours):
-                found.append(_point(setting.name, case, ours, plain))
-    return found
+            if ours and all(_place(row) in plain for row in ours):
+                every.append(_point(setting.name, case, ours, [plain[_place(row)] for row in ours]))
+    return every
 
 
-def _point(people: str, case: Case, ours: Table, plain: Mapping[int, float]) -> Point:
+def _point(people: str, case: Case, ours: Table, plain: Table) -> Point:
+    pairs = list(zip(ours, plain, strict=True))
     return Point(
         people=people,
         case=case,
+        folds=tuple(row["fold"] for row in ours),
         late=tuple(100 * _late(row) for row in ours),
-        lost=tuple(100 * (_late(row) - plain[row["fold"]]) for row in ours),
+        lost=tuple(100 * (_late(row) - _late(other)) for row, other in pairs),
+        lost_over_all=tuple(100 * (_over_all(row) - _over_all(other)) for row, other in pairs),
         up=statistics.mean(_bits(row, "bytes_up") for row in ours),
         down=statistics.mean(_bits(row, "bytes_down") for row in ours),
         up_ratio=statistics.mean(_ratio(row, "bytes_up") for row in ours),
@@ -188,14 +139,24 @@ def _point(people: str, case: Case, ours: Table, plain: Mapping[int, float]) -> 
     )
 
 
+def chance(rows: Table, people: str) -> float | None:
+    """The standard deviation of a difference of fp32 to itself: of two draws on one fold; None where there is one."""
+    plain = [row for row in rows if (row["setting"], row["case"]) == (people, PLAIN.name)]
+    pairs = [100 * (_late(a) - _late(b)) for a, b in combinations(plain, 2) if a["fold"] == b["fold"]]
+    return math.sqrt(statistics.mean(difference**2 for difference in pairs)) if pairs else None
+
+
 def summary(rows: Table) -> Table:
-    """A line per setting and case: accuracy over folds, difference to fp32 in the same fold, real compression."""
+    """A line per setting and case: accuracy over runs, differences to fp32 in the same run, real compression."""
     return [
         {
             "people": point.people,
             "exchange": point.case.name,
+            "runs": len(point.lost),
             "accuracy (%)": f"{statistics.mean(point.late):.1f} ± {spread(point.late):.1f}",
-            "against fp32 (points)": f"{statistics.mean(point.lost):+.2f} ± {spread(point.lost):.2f}",
+            "against fp32 (points)": f"{statistics.mean(point.lost):+.2f} ± {point.error(point.lost):.2f}",
+            "spread of a run": _run_spread(rows, point),
+            "over all rounds": f"{statistics.mean(point.lost_over_all):+.2f} ± {point.error(point.lost_over_all):.2f}",
             "bits per value up": round(point.up, 3),
             "bits per value down": round(point.down, 3),
             "fp32 / up": f"{point.up_ratio:.0f} ×",
@@ -206,14 +167,29 @@ def summary(rows: Table) -> Table:
     ]
 
 
+def _run_spread(rows: Table, point: Point) -> str | None:
+    width = chance(rows, point.people) if point.case == PLAIN else spread(point.lost)
+    return None if width is None else f"{width:.2f}"
+
+
 def _is(row: Mapping[str, Any], setting: Setting, case: Case) -> bool:
     return (row["setting"], row["case"]) == (setting.name, case.name)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+    """People and batches: what runs that are compared must share."""
+    return row["fold"], row["draw"]
 
 
 def _late(row: Mapping[str, Any]) -> float:
     """The mean accuracy of the last five rounds: one round alone hangs on a few windows."""
     late: list[float] = row["accuracy"][-5:]
     return float(statistics.mean(late))
+
+
+def _over_all(row: Mapping[str, Any]) -> float:
+    """The mean accuracy of all rounds: how quickly it was learnt."""
+    return float(statistics.mean(row["accuracy"]))
 
 
 def _bits(row: Mapping[str, Any], way: str) -> float:
@@ -241,14 +217,21 @@ def page(head: str, found: Found) -> str:
 
 ![Accuracy over rounds](exchange_learning.png)
 
-Mean of {FOLDS} folds ± standard deviation between folds; accuracy is that of the last five rounds. *watch*: 10
-people, 8 parties of one person, shoulder exercises. *walkers*: 12 people, 10 parties of one person, activities of daily
-life. Two people are held out in each fold, others each time, so that accuracy differs much between folds;
-"against fp32" compares within a fold and differs less. *invented*: 64 people who train in 16 parties with skewed
-classes and watches worn askew, because targets for n ≥ 16 cannot be tried on so few real people. Bits and ratios are
-those of a round after the first, by the bytes that were sent, headers and keys included: a model of 14,000 values takes
-880 bytes at half a bit, and headers of 500 to 900 bytes weigh as much. What larger models take is on the page of
-[the exchange](exchange.md).
+Accuracy is that of the last five rounds, mean ± standard deviation over runs. *watch*: 10 people, 8 parties of one
+person, shoulder exercises. *walkers*: 12 people, 10 parties of one person, activities of daily life. Two people are
+held out in each of {FOLDS} folds, others each time, so that accuracy differs much between folds. *invented*: 64 people
+who train in 16 parties with skewed classes and watches worn askew, because targets for n ≥ 16 cannot be tried on so few
+real people.
+
+"Against fp32" compares runs of the same people with the same batches: the mean difference ± its standard error over
+folds, for draws of a fold share their people. Cases that promise something both ways are drawn {DRAWS} times per fold,
+with other batches and roundings. "Spread of a run" is the standard deviation of such a difference; beside raw32 it is
+that between two runs in raw32 of one fold with other batches: what chance does where no bit is saved. "Over all rounds"
+compares the means of all rounds; it tells how quickly was learnt, and hangs less on chance.
+
+Bits and ratios are those of a round after the first, by the bytes that were sent, headers and keys included: a model of
+14,000 values takes 880 bytes at half a bit, and headers of 500 to 900 bytes weigh as much. What larger models take is
+on the page of [the exchange](exchange.md).
 
 {table(summary([*found.values()]))}
 """

@@ -52,8 +52,8 @@ def _accuracy(told: Mapping[str, Told]) -> Iterator[str]:
     yield f"{told[LEARNING.name].head}\n"
     yield from _figure("Accuracy against bits per value", ACCURACY, bool(found))
     yield "Real people with a watch, real walkers, and invented people in sixteen parties, on people held out; bits are"
-    yield "those of a message as it was sent, headers and keys included. Bars, and ± in the table: standard deviation"
-    yield "between folds of the difference to fp32 in the same fold. Bits of both ways are their mean. Accuracy over"
+    yield "those of a message as it was sent, headers and keys included. Bars, and ± in the table: standard error"
+    yield "of the mean difference to fp32 in the same runs. Bits of both ways are their mean. Accuracy over"
     yield "rounds, ratios and what the people are: [learning with fewer bits](exchange_learning.md).\n"
     yield table(
         [
@@ -63,7 +63,7 @@ def _accuracy(told: Mapping[str, Told]) -> Iterator[str]:
                 "bits up": f"{point.up:.3f}",
                 "bits down": f"{point.down:.3f}",
                 "accuracy (%)": f"{mean(point.late):.1f}",
-                "against fp32 (points)": f"{mean(point.lost):+.2f} ± {learning.spread(point.lost):.2f}",
+                "against fp32 (points)": f"{mean(point.lost):+.2f} ± {point.error(point.lost):.2f}",
                 "promised for ≤ 0.5 points": point.case.goal or None,
             }
             for point in found

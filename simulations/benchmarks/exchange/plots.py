@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from simulations.benchmarks.exchange import learning
+from simulations.benchmarks.exchange.cases import CASES, PLAIN, SETTINGS, Case
 from simulations.benchmarks.exchange.codecs import ECQ_BITS, SPEEDS
-from simulations.benchmarks.exchange.learning import CASES, PLAIN, SETTINGS, Case, Point
+from simulations.benchmarks.exchange.learning import Point
 from simulations.pages.drawing import COLOURS, QUIET, heading, legend_above, panels, png
 
 Table = Sequence[Mapping[str, Any]]
@@ -41,12 +42,12 @@ def accuracy(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _points(panel: Axes, ours: Sequence[Point], what: str, mark: str, colour: str) -> None:
-    """Bars are standard deviations over folds of the difference to fp32 in the same fold."""
+    """Bars are standard errors of the mean difference to fp32 in the same runs."""
     bits = {
         "models": [point.down for point in ours],
         "both ways": [(point.up + point.down) / 2 for point in ours],
     }.get(what, [point.up for point in ours])
-    heights, bars = [mean(point.late) for point in ours], [learning.spread(point.lost) for point in ours]
+    heights, bars = [mean(point.late) for point in ours], [point.error(point.lost) for point in ours]
     panel.errorbar(bits, heights, yerr=bars, color=colour, ls="", marker=mark, ms=5, lw=1, label=what)
 
 

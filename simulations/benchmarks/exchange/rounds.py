@@ -22,7 +22,7 @@ from federation.terms import TrainingTerms
 from federation.workload import Weights, Workload, flatten, trained_names, unflatten
 from federation.workloads import find
 from simulations import sources
-from simulations.benchmarks.exchange.learning import PLAIN, Setting
+from simulations.benchmarks.exchange.cases import PLAIN, Setting
 from simulations.dealing import deal
 from simulations.scenario import read_words
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from simulations.benchmarks.exchange.cases import SETTINGS, Setting
 from simulations.benchmarks.exchange.jobs import Job
-from simulations.benchmarks.exchange.learning import SETTINGS, Setting
 from simulations.benchmarks.exchange.rounds import Way, adamw, pace, prepared, run
 
 FOLDS, EXTRA_FOLDS, ROUNDS, LATE = 3, 2, 15, 5
