@@ -267,5 +267,5 @@ def _in_lanes(node: Node, agreed: Agreed, update: Unmasked) -> lane.Lanes:
 def _shared(node: Node, agreed: Agreed, question: TrainRequest, update: Public) -> NoiseShared:
     """An update from public rows with a share of the noise: as long as several people, rounded as so many."""
     pieces = max(1, math.ceil(agreed.manifest.training.public_weight))
-    rows = torch.from_numpy(update.vector / np.float32(pieces)).repeat(pieces, 1)
+    rows = torch.from_numpy(update.vector / np.float32(pieces)).expand(pieces, -1)
     return Integers.nothing(agreed.manifest, question, len(update.vector)).plus(rows, node.source).noised(node.source)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+import torch
 from sqlmodel import col, delete
 
 import clients.secure
@@ -397,6 +398,23 @@ def test_shared_noise_moves_the_model_by_the_sum_and_little_else(
     clear = lane.gather(plain * (terms.clip / steps_per_clip(levels, len(plain))), len(moved), int(nonce[:16], 16))
     error = moved * manifest.divisor() - clear
     assert 0 < np.abs(error).max() < 6 * deviation * terms.clip / levels
+
+
+def test_public_rows_that_stand_for_many_people_take_no_memory_for_each(
+    four: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are bounded as so many people, one after the other."""
+    seen, bound = [], clients.secure.bound_integers
+
+    def bounded(updates: torch.Tensor, *terms: Any) -> Any:
+        seen.append((len(updates), updates.untyped_storage().nbytes() // updates[0].nbytes))
+        return bound(updates, *terms)
+
+    monkeypatch.setattr(clients.secure, "bound_integers", bounded)
+    training = {"learning_rate": 0.05, "public_weight": 2000.0, "public_people": 4}
+    name = four.launch(rounds=1, privacy=SHARED_NOISE, exchange=MASKED, training=training)
+    four.run(name, Weather(four))
+    assert (2000, 1) in seen
 
 
 def _nonces(town: Town, name: str, attempts: int = 1) -> list[str]:
