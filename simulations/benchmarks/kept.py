@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import UsageError
+from simulations import whole
 from simulations.benchmarks.record import commit, machine
 
 Part = dict[str, Any]
@@ -49,9 +50,7 @@ class Kept:
             self.file.unlink(missing_ok=True)
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        new = self.file.with_name(f"{self.file.name}.new")
-        new.write_text("".join(json.dumps(part) + "\n" for part in parts), "utf-8")
-        new.replace(self.file)
+        whole.write(self.file, "".join(json.dumps(part) + "\n" for part in parts))
 
 
 def picked(names: Iterable[str], only: Sequence[str]) -> list[str]:
