@@ -4,15 +4,17 @@ A party's vector is scaled to the public clip, turned by URQ's two rotations, ro
 step and taken modulo 2^bits (Bonawitz et al. 2019, "Federated Learning with Autotuned Communication-Efficient Secure
 Aggregation"). The rounding decides which numbers the sum is made of, so its bits are secret and cryptographic.
 
-The step follows from worst cases alone: sums of `parties` vectors that all point the same way. Each coordinate of their
-sum, rounding included, is sub-Gaussian with the proxy variance that `step` adds up (Hoeffding 1963). It passes half of
-2^bits, and comes back a whole 2^bits away, with a probability of at most `WRAPPED` and 4^-bits: then wrapping adds
-less to the error than rounding does.
+The step follows from worst cases alone: sums of `parties` vectors that all point the same way. A coordinate of their
+sum that passes half of 2^bits comes back a whole 2^bits away. Rounding included, it is a sum of bounded differences, so
+it passes any bound at most `DOMINATED` times as often as a normal variable of the variance that `step` adds up (Pinelis
+2006, "On normal domination of (super)martingales"). The probability is to be at most `WRAPPED`, and 4^-bits: then
+wrapping adds less to the error than rounding does.
 
 Packed: a lane's lowest bit first, lane after lane; the bits that fill the last byte are zero.
 """
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,8 @@ LARGEST = 2.0**96
 """Largest magnitude of a value, before it is clipped."""
 WRAPPED = 1e-4
 """At most this part of a sum's coordinates wraps around, in the worst case."""
+DOMINATED = 120 * (math.e / 5) ** 5
+"""5! (e/5)^5 = 5.7: Pinelis' constant."""
 _TOGETHER = 8
 """So many lanes fill whole bytes, whatever their bits."""
 _SMALLEST_BLOCK = 32
@@ -67,15 +71,14 @@ def gather(vector: Reals, size: int, shared_seed: int) -> Reals:
 def step(size: int, clip: float, parties: int, bits: int) -> float:
     """What one unit of a lane is worth: the smallest step at which few enough coordinates of a sum wrap around.
 
-    In steps, the rotated sum has a proxy variance of at most (parties · clip / step)² / coordinates, and the rounding
-    of each party one of 1/4. 2^(bits-1) has to be `reach` of their deviations: a sub-Gaussian variable passes k of
-    them with a probability of at most 2 exp(-k²/2).
+    In steps, the rotated sum has a variance of at most (parties · clip / step)² / coordinates, and the rounding of each
+    party one of 1/4. 2^(bits-1) has to be `reach` of their deviations.
 
     >>> round(step(1_000_000, 1.0, 10, 8) * coordinates(1_000_000) ** 0.5, 3)  # of deviations of one party
-    0.38
+    0.367
     """
     require_bits(bits)
-    reach = math.sqrt(2 * math.log(2 / min(WRAPPED, 4.0**-bits)))
+    reach = -NormalDist().inv_cdf(min(WRAPPED, 4.0**-bits) / DOMINATED / 2)
     room = (2 ** (bits - 1) / reach) ** 2 - parties / 4
     if not (parties >= 1 and 0 < clip < math.inf):
         raise WireError(f"lanes of {parties} parties with clip = {clip:g}; expected a party and a clip above 0.")

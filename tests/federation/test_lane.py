@@ -164,9 +164,17 @@ def test_more_bits_bring_less_error(bits):
     vector, parties = unit("spikes", 20_000), 3
     # The median: one coordinate in some hundred thousands may wrap.
     errors = [error(decoded([vector] * parties, 1.0, bits, seed), parties * vector) for seed in range(5)]
-    reach = math.sqrt(2 * math.log(2 / min(1e-4, 4.0**-bits)))
-    step = 1 / math.sqrt((2 ** (bits - 1) / reach) ** 2 - parties / 4)
+    step = lane.step(20_000, 1.0, parties, bits) * lane.coordinates(20_000) ** 0.5 / parties
     assert np.median(errors) < 1.1 * parties * step**2 / 6 + 1e-11
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8, 12, 16, 24])
+@pytest.mark.parametrize("parties", [1, 4, 13])
+def test_the_step_is_the_smallest_whose_sums_are_proven_to_wrap_seldom(bits, parties):
+    step, size = lane.step(20_000, 0.5, parties, bits), lane.coordinates(20_000)
+    variance = (parties * 0.5 / step) ** 2 / size + parties / 4
+    normal = math.erfc(2 ** (bits - 1) / math.sqrt(2 * variance))
+    assert 5.699 * normal == pytest.approx(min(1e-4, 4.0**-bits), rel=1e-3), "Pinelis 2006: at most 5.699 times as many"
 
 
 @given(SIZES, st.integers(1, 6), st.integers(14, 24), st.integers(0, 2**64 - 1))
@@ -233,9 +241,9 @@ def test_absurd_sizes_have_no_lanes(size):
 
 
 def test_too_many_parties_for_few_bits_are_refused():
-    assert lane.step(1000, 1.0, 12, 4) > 0
-    with pytest.raises(WireError, match="the rounding of 13 parties alone overflows lanes of 4 bits; write more"):
-        lane.step(1000, 1.0, 13, 4)
+    assert lane.step(1000, 1.0, 13, 4) > 0
+    with pytest.raises(WireError, match="the rounding of 14 parties alone overflows lanes of 4 bits; write more"):
+        lane.step(1000, 1.0, 14, 4)
     with pytest.raises(WireError, match="expected a party and a clip above 0"):
         lane.step(1000, math.nan, 3, 8)
 

@@ -10,6 +10,8 @@ from privacy.noise import os_source
 
 BITS = (4, 6, 8, 10, 12, 16)
 PARTIES = 10
+LONG_SEEDS = 3
+"""Few coordinates wrap, and each that does weighs: one sum is not enough, and eight take minutes."""
 LARGEST_ERROR, MOST_WRAPPED, AT_BITS = 0.0025, 1e-4, 8
 """Targets of a sum of parties that agree."""
 
@@ -27,7 +29,7 @@ def sums(long: Vector, real: Sequence[Vector], seeds: int) -> list[dict[str, Any
         ("updates of the watch task", real, False),
     )
     return [
-        _sum(of, vectors, bits, seeds if len(vectors[0]) < len(long) else 1, agree)
+        _sum(of, vectors, bits, seeds if len(vectors[0]) < len(long) else LONG_SEEDS, agree)
         for of, vectors, agree in cases
         for bits in BITS
     ]
