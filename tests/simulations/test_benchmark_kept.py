@@ -1,5 +1,6 @@
 """What a long benchmark keeps of its finished parts, and which parts it is asked for."""
 
+import errno
 import json
 
 import pytest
@@ -31,9 +32,11 @@ def test_a_part_says_which_machine_and_commit_measured_it(tmp_path):
 def test_a_benchmark_that_ends_while_it_writes_keeps_what_was_there(tmp_path, monkeypatch):
     kept = Kept(tmp_path / "parts.jsonl")
     kept.keep("one", 1)
-    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
-    with pytest.raises(OSError, match="no space left"):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(full))
+    with pytest.raises(OSError, match=r"No space left on device: .*parts\.jsonl"):
         kept.keep("two", 2)
+    assert list(tmp_path.iterdir()) == [kept.file]
     assert list(kept.parts()) == ["one"]
 
 
