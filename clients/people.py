@@ -8,6 +8,7 @@ from datetime import datetime
 from pyroaring import BitMap
 
 from clients import budget, consent
+from clients.data import leftovers
 from clients.store import NodeStore, audit_log, ledger, registry
 from clients.store.database import Transaction
 from clients.store.moments import to_micros
@@ -29,7 +30,7 @@ def person_numbers(store: NodeStore, external_ids: Iterable[str]) -> dict[str, P
     Who was erased and comes back gets a new number, which is charged at once with what was spent before.
     """
     wanted = {external_id: _normal(external_id) for external_id in external_ids}
-    _finish_erasures(store)
+    finish_erasures(store)
     with store.transaction() as tx:
         with store.identities.transaction() as ids:
             found = _numbers(tx, ids, sorted(set(wanted.values())))
@@ -79,27 +80,24 @@ def everyone(store: NodeStore) -> BitMap:
         return registry.numbers(tx)
 
 
-def forget(store: NodeStore, person: PersonNumber, at: datetime) -> None:
-    """Erase who a person is (DESIGN §9): the logs stay true about a number that now means nobody.
+def mark_forgotten(store: NodeStore, tx: Transaction, person: PersonNumber, at: datetime) -> None:
+    """Let a number mean nobody from now on, within the caller's transaction; `finish_erasures` deletes who it was."""
+    consent.end_all(store, tx, person, at)
+    registry.mark_forgotten(tx, person, to_micros(at))
+    registry.set_erasure_due(tx, True)
+    audit_log.append(tx, "erased", {"person": person}, to_micros(at))
 
-    All their consent ends. What is kept: an HMAC of the identifier under the budget key with what was spent.
-    Their rows under data/ are for the caller to delete; `store.datasets` says where they are.
+
+def finish_erasures(store: NodeStore) -> bool:
+    """Delete identities and rows of forgotten people for good; whether there was anything to delete.
+
+    Also after a crash, a locked file, a backup of identities.sqlite that was restored. What they had spent is kept
+    under an HMAC of their identifier.
     """
-    external_id(store, person)
-    with store.transaction() as tx:
-        consent.end_all(store, tx, person, at)
-        registry.mark_forgotten(tx, person, to_micros(at))
-        registry.set_erasure_due(tx, True)
-        audit_log.append(tx, "erased", {"person": person}, to_micros(at))
-    _finish_erasures(store)
-
-
-def _finish_erasures(store: NodeStore) -> None:
-    """Delete identities of forgotten people for good: also after a crash, a locked file, a restored backup."""
     with store.reading() as tx, store.identities.reading() as ids:
         erased = registry.external_ids(ids, list(registry.forgotten(tx)))
         if not erased and not registry.erasure_is_due(tx):
-            return
+            return False
     for number, name in erased.items():
         curve = budget.spent(store, PersonNumber(number))
         with store.identities.transaction() as ids:
@@ -108,7 +106,9 @@ def _finish_erasures(store: NodeStore) -> None:
             registry.erase(ids, number)
     store.identities.scrub()
     with store.transaction() as tx:
+        leftovers.clear(store.folder / "data", {data.file for data in store.datasets()})
         registry.set_erasure_due(tx, False)
+    return True
 
 
 def _numbers(tx: Transaction, ids: Transaction, names: list[str]) -> dict[str, int]:

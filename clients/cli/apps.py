@@ -7,8 +7,8 @@ import typer
 from typer.core import TyperGroup
 
 ORDER = (
-    *("join", "import", "data", "remove", "allow", "policy", "check", "tasks", "review", "accept", "up", "status"),
-    *("pause", "resume", "fetch", "leave"),
+    *("join", "import", "data", "remove", "forget", "allow", "policy", "check", "tasks", "review", "accept"),
+    *("up", "status", "pause", "resume", "fetch", "leave"),
 )
 """As a newcomer needs them; the order of the help page."""
 

@@ -46,7 +46,7 @@ def grant(  # noqa: PLR0913, PLR0917 - the options of a command
         valid_until=_midnight(until),
         evidence=evidence,
     )
-    _say(json, record_for(_folder(folder), _named(people, from_file), purpose, words), "permitted")
+    _say(json, record_for(_folder(folder), named(people, from_file), purpose, words), "permitted")
 
 
 @consent.command()
@@ -67,7 +67,7 @@ def withdraw(  # noqa: PLR0913, PLR0917 - the options of a command
     from federation.consent import Actor, ConsentState
 
     words = Words(state=ConsentState.WITHDRAWN, actor=Actor.GUARDIAN if guardian else Actor.PERSON, evidence=evidence)
-    _say(json, record_for(_folder(folder), _named(people, from_file), purpose, words), "withdrawn")
+    _say(json, record_for(_folder(folder), named(people, from_file), purpose, words), "withdrawn")
 
 
 @consent.command()
@@ -135,7 +135,8 @@ def _folder(given: Path | None) -> Any:
     return find_folder(given)
 
 
-def _named(people: list[str] | None, from_file: Path | None) -> list[str]:
+def named(people: list[str] | None, from_file: Path | None) -> list[str]:
+    """Everybody who was named in either way, once; `UsageError` if nobody was."""
     from federation.errors import UsageError
 
     named = list(people or [])

@@ -19,13 +19,16 @@ def up(folder: Dir = None, json: Json = False) -> None:
     """
     from json import dumps
 
-    from clients import supervisor
+    from clients import people, supervisor
     from clients.enrolment import require_in
     from clients.settings import find_folder, load
+    from clients.store import open_store
 
     place = find_folder(folder)
     require_in(place)
     load(place)  # a node.toml that cannot be read is the owner's mistake to hear of now, not in a log
+    with open_store(place) as store:
+        people.finish_erasures(store)
     supervisor.run(place.path, (lambda event: typer.echo(dumps({"event": event}))) if json else None)
 
 

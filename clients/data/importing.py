@@ -54,13 +54,17 @@ class ImportReport:
 
 @dataclass
 class _Figures:
-    """Counts over all files of an import; lives as long as it runs. `contents`: where a recording's hash was seen."""
+    """Counts over all files of an import; lives as long as it runs.
+
+    `contents`: where a recording's hash was seen. `recorded`: whom it is of, where it is of one person.
+    """
 
     samples: int = 0
     short: int = 0
     spoiled: int = 0
     gaps: int = 0
     contents: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
 
 
 def import_files(
@@ -139,6 +143,8 @@ def _note_recordings(path: Path, recordings: list[Recording], schema: RowSchema,
                 "nothing was imported."
             )
         figures.contents[content] = where
+        if recording.person:
+            figures.recorded[content] = recording.person
 
 
 def _require_rate(rate_hz: float, schema: RowSchema) -> None:
@@ -181,6 +187,7 @@ def _imported(
 ) -> Imported:
     """What the register says about files that were `written`: their place, SHA-256 and people."""
     file, digest, numbers = written
+    known = dict(zip(place.people, numbers.tolist(), strict=True))
     return Imported(
         workload=order.workload.name,
         file=file,
@@ -189,6 +196,7 @@ def _imported(
         sha256=digest,
         held_out=order.held_out,
         recordings=tuple(figures.contents),
+        recorded={content: known[person] for content, person in figures.recorded.items() if person in known},
     )
 
 

@@ -4,10 +4,11 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clients.data.blocks import Cut
+from clients.data.leftovers import INCOMING, sweep
 from clients.settings import NodeFolder
 from clients.store import Dataset, NodeStore
 from federation.errors import StoreError
@@ -24,8 +26,8 @@ from federation.schema import Rows, RowSchema, concatenate
 
 PART_BYTES = 16 << 20
 OWNERS = "owners.safetensors"
-INCOMING = ".incoming-"
-"""Beginning of the name of an import's folder while it is written; the number of its process follows."""
+RESTORE = "Restore them or import again."
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -86,14 +88,6 @@ def shelf(folder: NodeFolder, workload: str, schema: RowSchema) -> Iterator[Shel
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(root: Path) -> None:
-    """Delete what imports left in `root` whose process was killed: rows that nobody registered must not stay."""
-    for left in root.glob(f"{INCOMING}*"):
-        number = left.name.removeprefix(INCOMING).split("-")[0]
-        if not _is_alive(int(number)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
 def keep(folder: NodeFolder, shelf: Shelf, digest: str) -> str:
     """Move a finished import into place, durably; its name below data/."""
     _sync(shelf.path)
@@ -105,16 +99,37 @@ def keep(folder: NodeFolder, shelf: Shelf, digest: str) -> str:
 
 def load(folder: NodeFolder, store: NodeStore, workload_name: str, held_out: bool) -> Rows:
     """All rows of a workload, `person` being person numbers; only what the store has registered."""
-    datasets = [dataset for dataset in store.datasets(workload_name) if dataset.held_out == held_out]
-    if not datasets:
-        return _nothing(workload_name)
-    return concatenate([_read(folder, dataset) for dataset in datasets])
+    found = _each(folder, store, (workload_name, held_out), read)
+    return concatenate(found) if found else _nothing(workload_name)
 
 
 def owners(folder: NodeFolder, store: NodeStore, workload_name: str, held_out: bool) -> npt.NDArray[np.int64]:
     """The person number of every row that `load` would read, without reading the rows."""
-    datasets = [dataset for dataset in store.datasets(workload_name) if dataset.held_out == held_out]
-    return np.concatenate([np.zeros(0, np.int64), *(_owners(folder.data / item.file).numpy() for item in datasets)])
+    found = _each(folder, store, (workload_name, held_out), owners_of)
+    return np.concatenate([np.zeros(0, np.int64), *(person.numpy() for person in found)])
+
+
+def read(folder: NodeFolder, dataset: Dataset) -> Rows:
+    """All rows of one import, or `StoreError`."""
+    path = folder.data / dataset.file
+    try:
+        parts = [load_file(part) for part in sorted(path.glob("part-*.safetensors"))]
+        person = owners_of(folder, dataset)
+        rows = Rows({name: torch.cat([part[name] for part in parts]) for name in ("x", "y")}, person)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise StoreError(f"imported rows in {path} cannot be read: {error}. {RESTORE}") from error
+    if len(rows) != dataset.rows or not BitMap(np.unique(person.numpy())) <= dataset.people:
+        raise StoreError(f"imported rows in {path} are not those that were registered. {RESTORE}")
+    return rows
+
+
+def owners_of(folder: NodeFolder, dataset: Dataset) -> torch.Tensor:
+    """The person number of every row of one import, (rows,), or `StoreError`."""
+    path = folder.data / dataset.file
+    try:
+        return load_file(path / OWNERS)["person"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise StoreError(f"imported rows in {path} cannot be read: {error}. {RESTORE}") from error
 
 
 def discard(folder: NodeFolder, file: str) -> None:
@@ -153,24 +168,18 @@ def _save(tensors: dict[str, torch.Tensor], path: Path) -> bytes:
     return _digest(path)
 
 
-def _read(folder: NodeFolder, dataset: Dataset) -> Rows:
-    path = folder.data / dataset.file
+def _each(
+    folder: NodeFolder, store: NodeStore, which: tuple[str, bool], look: Callable[[NodeFolder, Dataset], Found]
+) -> list[Found]:
+    """What is found in each import of a workload, held out or not; again where one was written anew meanwhile."""
+    workload_name, held_out = which
+    registered = store.datasets(workload_name)
     try:
-        parts = [load_file(part) for part in sorted(path.glob("part-*.safetensors"))]
-        person = _owners(path)
-        rows = Rows({name: torch.cat([part[name] for part in parts]) for name in ("x", "y")}, person)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise StoreError(f"imported rows in {path} cannot be read: {error}. Restore them or import again.") from error
-    if len(rows) != dataset.rows or not BitMap(np.unique(person.numpy())) <= dataset.people:
-        raise StoreError(f"imported rows in {path} are not those that were registered. Restore them or import again.")
-    return rows
-
-
-def _owners(path: Path) -> torch.Tensor:
-    try:
-        return load_file(path / OWNERS)["person"]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise StoreError(f"imported rows in {path} cannot be read: {error}. Restore them or import again.") from error
+        return [look(folder, dataset) for dataset in registered if dataset.held_out == held_out]
+    except StoreError:
+        if store.datasets(workload_name) == registered:
+            raise
+        return _each(folder, store, which, look)
 
 
 def _nothing(workload_name: str) -> Rows:
@@ -179,16 +188,6 @@ def _nothing(workload_name: str) -> Rows:
     schema = workloads.find(workload_name).schema
     y = torch.zeros(0, *schema.y_shape, dtype=schema.y_dtype)
     return Rows({"x": torch.zeros(0, *schema.x_shape), "y": y}, torch.zeros(0, dtype=torch.int64))
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _sync(path: Path) -> None:

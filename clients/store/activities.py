@@ -26,6 +26,7 @@ DROP_OLD = prepared(
     .where(*_SAME_KIND, col(AnswerRow.attempt) <= bindparam("newest"), col(AnswerRow.blob).is_not(None))
     .values(blob=None)
 )
+DROP = prepared(update(AnswerRow).where(*_SAME).values(blob=None))
 NEXT_ACTIVITY = prepared(select(func.coalesce(func.max(ActivityRow.number), 0) + 1))
 WRITE_ACTIVITY = prepared(insert(ActivityRow))
 PEOPLE_OF = prepared(
@@ -43,8 +44,8 @@ def stored_answer(tx: Transaction, task: TaskDigest, attempt: int, kind: str) ->
     if blob is None and at is not None:
         raise Refused(
             Refusal.ATTEMPT_LOST,
-            f"attempt {attempt} of task {task[:12]} was answered on {from_micros(at):%Y-%m-%d} and later attempts "
-            "since; its bytes are not kept. Ask for a new attempt.",
+            f"attempt {attempt} of task {task[:12]} was answered on {from_micros(at):%Y-%m-%d}; its bytes are not kept "
+            "any more. Ask for a new attempt.",
         )
     return blob
 
@@ -63,6 +64,13 @@ def record(tx: Transaction, answered: Answered) -> None:
     tx.rows(DROP_OLD, **key, newest=answered.attempt - KEPT_ANSWERS)
     said = {name: getattr(answered, name) for name in ("task", "round_number", "attempt", "kind", "snapshot")}
     audit_log.append(tx, "answered", said, at)
+
+
+def drop_answers(tx: Transaction, gone: BitMap) -> None:
+    """Delete the bytes of answers that rows of any of `gone` may have gone into; that they were given stays."""
+    for activity in all_of(tx):
+        if not gone.isdisjoint(activity.people):
+            tx.rows(DROP, of_task=activity.task, of_kind=activity.kind, of_attempt=activity.attempt)
 
 
 def all_of(tx: Session, task: TaskDigest | None = None) -> tuple[Activity, ...]:

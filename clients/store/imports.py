@@ -33,7 +33,8 @@ def add(tx: Session, imported: Imported, at: int) -> Dataset:
     tx.flush()
     if imported.recordings:
         same = {"workload": imported.workload, "dataset": number}
-        tx.connection().execute(insert(RecordingRow), [{**same, "sha256": item} for item in imported.recordings])
+        rows = [{**same, "sha256": item, "person": imported.recorded.get(item)} for item in imported.recordings]
+        tx.connection().execute(insert(RecordingRow), rows)
     return _dataset(row)
 
 
@@ -51,6 +52,20 @@ def remove(tx: Session, number: int) -> None:
         tx.delete(recording)
     tx.flush()
     tx.delete(tx.get_one(DatasetRow, number))
+    tx.flush()
+
+
+def replace(tx: Session, number: int, rest: Imported | None, gone: BitMap) -> None:
+    """Let a dataset be what is left of it without `gone`; without rows it goes, with its recordings."""
+    if rest is None:
+        remove(tx, number)
+        return
+    row = tx.get_one(DatasetRow, number)
+    row.file, row.rows, row.people, row.sha256 = rest.file, rest.rows, rest.people.serialize(), rest.sha256
+    tx.add(row)
+    for recording in tx.exec(select(RecordingRow).where(RecordingRow.dataset == number)):
+        if recording.person is not None and recording.person in gone:
+            tx.delete(recording)
     tx.flush()
 
 

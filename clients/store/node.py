@@ -95,6 +95,11 @@ class NodeStore:
     ) -> None:
         self.close()
 
+    @property
+    def folder(self) -> Path:
+        """The node's folder, in which both files lie."""
+        return self._node.path.parent
+
     def close(self) -> None:
         """Close both files."""
         self._node.close()

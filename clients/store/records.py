@@ -1,6 +1,7 @@
 """Values that go into the node's store and come out of it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -104,7 +105,10 @@ class Activity:
 
 @dataclass(frozen=True)
 class Imported:
-    """One import: the file under data/, its rows, whose they are, and what was in it (hashes of recordings)."""
+    """One import: the file under data/, its rows, whose they are, and what was in it (hashes of recordings).
+
+    `recorded`: whom a recording is of, where it is of one person.
+    """
 
     workload: str
     file: str
@@ -113,6 +117,7 @@ class Imported:
     sha256: str
     held_out: bool
     recordings: tuple[str, ...] = ()
+    recorded: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

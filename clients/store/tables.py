@@ -10,8 +10,8 @@ from sqlalchemy import Table, UniqueConstraint
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-VERSION = 3
-"""2 added `VariateRow`, 3 `MaskRow`, `ViewRow` and the ledger's column `levels`."""
+VERSION = 4
+"""2 added `VariateRow`, 3 `MaskRow`, `ViewRow` and the ledger's column `levels`, 4 whose a recording is."""
 APPLICATION_ID = 0x50434C4E  # "PCLN"
 
 
@@ -188,12 +188,16 @@ class DatasetRow(NodeTable, table=True):
 
 
 class RecordingRow(NodeTable, table=True):
-    """The content of one imported recording, by hash, so that it is not imported twice."""
+    """The content of one imported recording, by hash, so that it is not imported twice.
+
+    `person`: whose it is; null where a file of several people counts as one recording, and in rows before version 4.
+    """
 
     __tablename__ = "recording"
     workload: str = Field(primary_key=True)
     sha256: str = Field(primary_key=True)
     dataset: int = Field(foreign_key="dataset.number")
+    person: int | None = None
 
 
 class AuditRow(NodeTable, table=True):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from clients import budget, people
+from clients import budget, erasure, people
 from clients.budget import Cap, Charge, reserve
 from clients.store import chain, ledger, open_store, verify
 from federation.errors import BudgetExhausted, LedgerRolledBack, Refusal, Refused, StoreError, TermsError
@@ -87,7 +87,7 @@ def test_an_empty_charge_is_recorded_all_the_same(store):
 def test_strangers_and_the_erased_cannot_be_charged(store):
     with pytest.raises(StoreError, match="person 20 is to be charged but is not"):
         reserve(store, charge(0, [20]), CAP, None, AT)
-    people.forget(store, 3, AT)
+    erasure.forget(store, BitMap([3]), AT)
     with pytest.raises(Refused, match="has been erased") as refused:
         reserve(store, charge(0), CAP, None, AT)
     assert refused.value.code is Refusal.ATTEMPT_LOST

@@ -4,8 +4,9 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from pyroaring import BitMap
 
-from clients import consent, people
+from clients import consent, erasure, people
 from clients.consent_lines import export_lines, import_lines
 from clients.statements import ConsentStatement
 from clients.store import open_store
@@ -98,5 +99,5 @@ def test_what_is_exported_can_be_imported_elsewhere(store, tmp_path):
 
 def test_the_erased_are_not_exported(store):
     import_lines(store, [line(), line(person="bob")])
-    people.forget(store, people.find_person(store, "ann"), NOW)
+    erasure.forget(store, BitMap([people.find_person(store, "ann")]), NOW)
     assert [json.loads(text)["person"] for text in export_lines(store)] == ["bob"]

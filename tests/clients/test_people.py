@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from clients import budget, consent, people
+from clients import budget, consent, erasure, people
 from clients.consent import ConsentStatement
 from clients.store import open_store, registry, verify
 from federation.consent import ConsentState, Purpose
@@ -76,7 +76,7 @@ def test_an_erased_person_cannot_be_found_in_any_file_while_the_log_still_verifi
     with store.identities.reading() as ids:
         pseudonym = registry.pseudonyms(ids, ["Ann Example"])["Ann Example"].encode()
     before = verify(store)
-    people.forget(store, numbers["Ann Example"], NOW)
+    erasure.forget(store, BitMap([numbers["Ann Example"]]), NOW)
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"bob" in content
     assert b"form number 1" in content
@@ -94,12 +94,12 @@ def test_what_is_deleted_from_the_identities_is_overwritten(store):
 def test_a_person_who_comes_back_is_somebody_else_with_the_same_spent_budget(store):
     ann = people.person_number(store, "ann")
     spend(store, 0, [ann])
-    people.forget(store, ann, NOW)
+    erasure.forget(store, BitMap([ann]), NOW)
     again = people.person_number(store, "ann")
     assert again != ann
     assert np.allclose(budget.spent(store, again), rdp(COST, 1))
     spend(store, 1, [again])
-    people.forget(store, again, NOW)
+    erasure.forget(store, BitMap([again]), NOW)
     third = people.person_number(store, "ann")
     assert np.allclose(budget.spent(store, third), rdp(COST, 2))
     with pytest.raises(BudgetExhausted):
@@ -108,7 +108,7 @@ def test_a_person_who_comes_back_is_somebody_else_with_the_same_spent_budget(sto
 
 
 def test_nothing_is_kept_of_an_erased_person_who_spent_nothing(store):
-    people.forget(store, people.person_number(store, "ann"), NOW)
+    erasure.forget(store, BitMap([people.person_number(store, "ann")]), NOW)
     with store.identities.reading() as ids:
         assert ids.connection().exec_driver_sql("SELECT count(*) FROM remembered").scalar() == 0
 
@@ -117,9 +117,9 @@ def test_an_erasure_cut_off_between_the_two_databases_is_finished_at_the_next_si
     ann = people.person_number(store, "ann")
     spend(store, 0, [ann])
     with monkeypatch.context() as patch:
-        patch.setattr(people, "_finish_erasures", interrupted)
+        patch.setattr(people, "finish_erasures", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            people.forget(store, ann, NOW)
+            erasure.forget(store, BitMap([ann]), NOW)
     again = people.person_number(store, "ann")
     assert again != ann
     assert np.allclose(budget.spent(store, again), rdp(COST, 1))
@@ -132,7 +132,7 @@ def test_an_erasure_that_could_not_be_scrubbed_is_scrubbed_at_the_next_sight(sto
     with monkeypatch.context() as patch:
         patch.setattr(store.identities, "scrub", lambda: interrupted(store))
         with pytest.raises(KeyboardInterrupt):
-            people.forget(store, ann, NOW)
+            erasure.forget(store, BitMap([ann]), NOW)
     assert any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
     people.person_number(store, "bob")
     assert not any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
@@ -148,7 +148,7 @@ def test_an_erased_identity_that_comes_back_with_a_backup_is_erased_again(tmp_pa
         spend(store, 0, [ann])
     shutil.copy(tmp_path / "identities.sqlite", tmp_path / "backup")
     with open_store(tmp_path, clock=lambda: NOW) as store:
-        people.forget(store, ann, NOW)
+        erasure.forget(store, BitMap([ann]), NOW)
     shutil.copy(tmp_path / "backup", tmp_path / "identities.sqlite")
     with open_store(tmp_path, clock=lambda: NOW) as store:
         again = people.person_number(store, "ann")
@@ -170,12 +170,12 @@ def test_identities_of_a_transaction_that_failed_are_taken_up_again(store):
 
 def test_numbers_are_never_given_twice(store):
     ann = people.person_number(store, "ann")
-    people.forget(store, ann, NOW)
+    erasure.forget(store, BitMap([ann]), NOW)
     assert people.person_number(store, "bob") > ann
 
 
 def test_everything_about_a_person_can_be_listed_even_of_one_who_was_erased(store):
     ann = people.person_number(store, "ann")
     consent.record(store, given(ann))
-    people.forget(store, ann, NOW)
+    erasure.forget(store, BitMap([ann]), NOW)
     assert [event.state for event in consent.history(store, ann)] == ["given", "withdrawn"]

@@ -12,8 +12,8 @@ import torch
 from pyroaring import BitMap
 
 from clients import consent
+from clients.erasure import forget
 from clients.node import Node
-from clients.people import forget
 from clients.statements import ConsentStatement
 from clients.store import NodeStore, Variate, open_store
 from clients.training import party_steps, party_update
@@ -228,7 +228,7 @@ def test_a_person_who_is_forgotten_is_forgotten_by_the_variate(federation: Feder
     consent.record(lab.store, lapsed)
     time.sleep(0.02)  # nothing is left to withdraw, which would delete the variate too
     assert lab.store.variate(task, 1) is not None
-    forget(lab.store, PersonNumber(person), lab.clock())
+    forget(lab.store, BitMap([person]), lab.clock())
     assert lab.store.variate(task, 1) is None
 
 

@@ -1,11 +1,11 @@
-"""Imports on disk: what a killed import leaves is swept away, what a living one writes is not."""
+"""Folders that nothing refers to: what a killed import leaves is swept away, what a living one writes is not."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from clients.data.shelf import INCOMING, sweep
+from clients.data.leftovers import INCOMING, sweep
 
 
 def test_rows_of_a_killed_import_are_deleted_and_those_of_a_living_one_stay(tmp_path: Path) -> None:
