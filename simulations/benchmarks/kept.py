@@ -1,7 +1,10 @@
 """Finished parts of a long benchmark, so that one that was cut off goes on where it stood."""
 
+import fcntl
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,8 @@ class Kept:
     def keep(self, name: str, found: Any) -> None:
         """Write `found` down; a part of that name gives way."""
         part = {"name": name, "machine": machine(), "commit": commit(), "found": found}
-        self._write([*(self.parts() | {name: part}).values()])
+        with self._alone():
+            self._write([*(self.parts() | {name: part}).values()])
 
     def restore(self, parts: Iterable[Part]) -> None:
         """Take `parts` that were kept elsewhere, with their machine and commit; one that is here already stays."""
@@ -42,14 +46,25 @@ class Kept:
 
     def forget(self, names: Collection[str]) -> None:
         """Delete the parts with these names; without any left, the file."""
-        self._write([part for name, part in self.parts().items() if name not in names])
+        with self._alone():
+            self._write([part for name, part in self.parts().items() if name not in names])
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Whoever else keeps parts in this folder waits: parts of one file may be measured by several programs."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.file.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _write(self, parts: Sequence[Part]) -> None:
         """All at once: whoever is cut off while writing leaves what was there."""
         if not parts:
             self.file.unlink(missing_ok=True)
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         whole.write(self.file, "".join(json.dumps(part) + "\n" for part in parts))
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -38,6 +39,13 @@ def test_a_benchmark_that_ends_while_it_writes_keeps_what_was_there(tmp_path, mo
         kept.keep("two", 2)
     assert list(tmp_path.iterdir()) == [kept.file]
     assert list(kept.parts()) == ["one"]
+
+
+def test_programs_that_keep_parts_in_one_file_lose_none_of_them(tmp_path):
+    kept = Kept(tmp_path / "parts.jsonl")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(kept.keep, map(str, range(24)), range(24)))
+    assert {name: part["found"] for name, part in kept.parts().items()} == {str(number): number for number in range(24)}
 
 
 def test_parts_are_picked_by_a_word_of_every_entry():
