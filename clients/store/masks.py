@@ -1,4 +1,7 @@
-"""Secrets of secure rounds: made for one attempt, used once, gone when it is unmasked or given up."""
+"""Secrets of secure rounds: made for one attempt, gone as soon as they masked an update.
+
+Who was in that attempt and who survived is kept until the attempt after the next, for whoever asks again after a crash.
+"""
 
 import json
 from collections.abc import Sequence
