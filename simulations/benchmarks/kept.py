@@ -42,7 +42,8 @@ class Kept:
 
     def restore(self, parts: Iterable[Part]) -> None:
         """Take `parts` that were kept elsewhere, with their machine and commit; one that is here already stays."""
-        self._write([*({part["name"]: part for part in parts} | self.parts()).values()])
+        with self._alone():
+            self._write([*({part["name"]: part for part in parts} | self.parts()).values()])
 
     def forget(self, names: Collection[str]) -> None:
         """Delete the parts with these names; without any left, the file."""
