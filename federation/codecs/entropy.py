@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 
 import constriction
 import numpy as np
+import numpy.typing as npt
 
 from federation.codecs import grouping, sign_hiding, stack
 from federation.codecs.checks import Data, Vector
@@ -74,8 +75,8 @@ def encode(magnitudes: Vector, negative: Signs, step: int) -> bytes:
     """The bytes of levels whose signs are hidden where they must be; float32 whole numbers up to the model's top."""
     odds = model(step)
     places = np.flatnonzero(magnitudes > 0)
-    shown = ~sign_hiding.first_places(places, len(magnitudes), odds.block)
-    coder = stack.on_bits(negative.take(places).compress(shown))
+    first, _ = sign_hiding.hidden(magnitudes, odds.block)
+    coder = stack.on_bits(negative.take(places)[_all_but(first, len(places))])
     coder.encode_reverse(grouping.joined(magnitudes, odds.top), _symbols(step))
     return stack.taken(coder)
 
@@ -87,17 +88,26 @@ def decode(data: Data, count: int, step: int) -> Vector:
     symbols = coder.decode(_symbols(step), -(-count // grouping.group_of(odds.top)))
     levels, rest = np.split(grouping.parted(symbols, odds.top), [count])
     places = np.flatnonzero(levels > 0)
-    first, below = sign_hiding.hidden(levels, places, odds.block)
+    first, below = sign_hiding.hidden(levels, odds.block)
     bits = stack.bits_of(coder, len(places) - len(below))
     if rest.any():
         raise WireError("the coded levels are damaged: what fills the last group is not zero; leave the message out.")
     negative = np.empty(len(places), np.bool_)
-    np.place(negative, first, below)
-    np.place(negative, ~first, bits)
-    turned = np.zeros(count, np.bool_)
+    negative[first] = below
+    negative[_all_but(first, len(places))] = bits
+    turned = np.zeros(count, np.uint32)
     turned[places] = negative
-    levels *= np.float32(1) - np.float32(2) * turned
+    turned <<= 31  # where a float32 keeps its sign
+    signed = levels.view(np.uint32)
+    signed |= turned
     return levels
+
+
+def _all_but(some: npt.NDArray[np.int64], count: int) -> Signs:
+    """Which of `count` things are not among `some`."""
+    others = np.ones(count, np.bool_)
+    others[some] = False
+    return others
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,10 @@ BLOCKS = (4096, 2048, 1024, 512)
 PADDING_BITS, PADDING_SHARE = 64, 0.01
 _SIGNS = 1 - 2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
 """The eight signs that each byte stands for: (256, 8)."""
+_AT_ONCE = 2**12
+"""Bytes whose signs are looked up together: 128 KB."""
+Bits = npt.NDArray[np.uint8]
+"""Signs, eight to a byte."""
 
 
 @dataclass(frozen=True)
@@ -54,43 +58,58 @@ def forward(vectors: Vector, layout: Shape, shared_seed: int) -> Vector:
     Each has products of its own: what it comes to does not depend on the others.
     """
     first, second = _signs(layout, shared_seed)
-    size = vectors.shape[-1]
     padded = np.zeros((*vectors.shape[:-1], layout.size), vectors.dtype)
-    np.multiply(vectors, first[:size], out=padded[..., :size])
-    return _contiguous(_strided(padded, layout) * second, layout)
+    padded[..., : vectors.shape[-1]] = vectors
+    spare = np.empty_like(padded)
+    _turn(padded, first)
+    _strided(padded, spare, layout)
+    _turn(padded, second)
+    _contiguous(padded, spare, layout)
+    return padded
 
 
 def backward(rotated: Vector, layout: Shape, shared_seed: int) -> Vector:
     """The transpose of `forward`: the padded vector that was rotated, times `Shape.block`²."""
     first, second = _signs(layout, shared_seed)
-    vector = _strided(_contiguous(rotated, layout) * second, layout)
-    vector *= first
+    vector, spare = rotated.copy(), np.empty_like(rotated)
+    _contiguous(vector, spare, layout)
+    _turn(vector, second)
+    _strided(vector, spare, layout)
+    _turn(vector, first)
     return vector
 
 
-def _signs(layout: Shape, shared_seed: int) -> tuple[Vector, Vector]:
-    """Two vectors of ±1, (padded size,) each; PCG64's raw stream is the same in every version of NumPy."""
+def _signs(layout: Shape, shared_seed: int) -> tuple[Bits, Bits]:
+    """Two vectors of (padded size / 8,) bytes of signs; PCG64's raw stream is the same in every version of NumPy."""
     words = np.random.PCG64(shared_seed).random_raw(layout.size // 32)
-    signs = _SIGNS.take(words.astype("<u8", copy=False).view(np.uint8), axis=0).reshape(2, -1)
+    signs = words.astype("<u8", copy=False).view(np.uint8).reshape(2, -1)
     return signs[0], signs[1]
 
 
-def _strided(vectors: Vector, layout: Shape) -> Vector:
-    """Transform the blocks of every `blocks`-th value; Sylvester's matrix of r·c is the product of those of r and c."""
+def _turn(vectors: Vector, signs: Bits) -> None:
+    """Give each value its sign, in place; some at a time, whose signs stay in the cache."""
+    for start in range(0, len(signs), _AT_ONCE):
+        part = signs[start : start + _AT_ONCE]
+        vectors[..., 8 * start : 8 * (start + len(part))] *= _SIGNS.take(part, axis=0).reshape(-1)
+
+
+def _strided(vectors: Vector, spare: Vector, layout: Shape) -> None:
+    """Transform the blocks of every `blocks`-th value, in place: fresh memory for each product takes as long again.
+
+    Sylvester's matrix of r·c is the product of those of r and c.
+    """
     rows, columns = _sides(layout.block)
-    once = np.matmul(_hadamard(rows), vectors.reshape(-1, rows, layout.size // rows))
-    return _like(vectors, np.matmul(_hadamard(columns), once.reshape(-1, columns, layout.blocks)))
+    once, twice = (-1, rows, layout.size // rows), (-1, columns, layout.blocks)
+    np.matmul(_hadamard(rows), vectors.reshape(once), out=spare.reshape(once))
+    np.matmul(_hadamard(columns), spare.reshape(twice), out=vectors.reshape(twice))
 
 
-def _contiguous(vectors: Vector, layout: Shape) -> Vector:
-    """Transform the blocks of `block` values that stand together."""
+def _contiguous(vectors: Vector, spare: Vector, layout: Shape) -> None:
+    """Transform the blocks of `block` values that stand together, in place."""
     rows, columns = _sides(layout.block)
-    once = np.matmul(vectors.reshape(-1, layout.size // columns, columns), _hadamard(columns))
-    return _like(vectors, np.matmul(_hadamard(rows), once.reshape(-1, rows, columns)))
-
-
-def _like(vectors: Vector, values: npt.NDArray[np.float32]) -> Vector:
-    return values.reshape(vectors.shape)
+    once, twice = (-1, layout.size // columns, columns), (-1, rows, columns)
+    np.matmul(vectors.reshape(once), _hadamard(columns), out=spare.reshape(once))
+    np.matmul(_hadamard(rows), spare.reshape(twice), out=vectors.reshape(twice))
 
 
 def _sides(block: int) -> tuple[int, int]:

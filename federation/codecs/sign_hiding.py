@@ -45,20 +45,12 @@ def hide(levels: Vector, rounding: Vector, negative: Signs, block: int) -> None:
     rows[wrong] = 0
 
 
-def hidden(levels: Vector, places: npt.NDArray[np.int64], block: int) -> tuple[Signs, Signs]:
-    """Which of the `places` of levels other than zero have a hidden sign, and what these signs are."""
-    first = first_places(places, len(levels), block)
-    return first, _odd(levels[: len(levels) // block * block].reshape(-1, block))[places[first] // block]
-
-
-def first_places(places: npt.NDArray[np.int64], size: int, block: int) -> Signs:
-    """Which of the `places` of levels other than zero, of `size` levels, are the first ones of whole blocks."""
-    blocks = places // block
-    first = np.empty(len(places), np.bool_)
-    first[:1] = True
-    np.not_equal(blocks[1:], blocks[:-1], out=first[1:])
-    first &= places < size // block * block
-    return first
+def hidden(levels: Vector, block: int) -> tuple[npt.NDArray[np.int64], Signs]:
+    """Which signs are hidden, by their number among those of `levels` ≥ 0 other than zero, and what these signs are."""
+    rows = levels[: len(levels) // block * block].reshape(-1, block)
+    counts = _sums((rows > 0).astype(np.float32))
+    some = counts > 0
+    return (np.cumsum(counts) - counts)[some], _odd(rows)[some]
 
 
 def _wrong(rows: Vector, signs: Signs) -> Signs:
@@ -70,6 +62,12 @@ def _wrong(rows: Vector, signs: Signs) -> Signs:
 
 
 def _odd(rows: Vector) -> Signs:
-    """The parity of each row's sum; sums of whole numbers below 2²⁴ are exact in any order."""
-    odd: Signs = (rows @ np.ones(rows.shape[1], np.float32)) % 2 == 1
+    """The parity of each row's sum."""
+    odd: Signs = (_sums(rows) & 1).astype(np.bool_)
     return odd
+
+
+def _sums(rows: Vector) -> npt.NDArray[np.int64]:
+    """The sum of each row; of whole numbers below 2²⁴ it is exact in any order."""
+    sums: npt.NDArray[np.int64] = np.matmul(rows, np.ones(rows.shape[1], np.float32)).astype(np.int64)
+    return sums

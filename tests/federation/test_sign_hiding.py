@@ -31,9 +31,9 @@ def test_what_is_hidden_is_found(size, block, seed, deviation):
     levels, rounding, negative = rounded(size, seed, deviation)
     sign_hiding.hide(levels, rounding, negative, block)
     places = np.flatnonzero(levels)
-    first, signs = sign_hiding.hidden(levels, places, block)
+    first, signs = sign_hiding.hidden(levels, block)
     assert np.array_equal(signs, negative[places[first]])
-    assert first.sum() == sum(levels[start : start + block].any() for start in range(0, size - block + 1, block))
+    assert len(first) == sum(levels[start : start + block].any() for start in range(0, size - block + 1, block))
 
 
 @given(SEEDS, st.sampled_from([0.4, 1.0, 5.0]))

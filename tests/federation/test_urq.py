@@ -95,7 +95,7 @@ def test_decoding_is_exact_arithmetic_until_the_scale():
     levels = np.random.default_rng(4).integers(-13, 14, 2**16).astype(np.float32)
     layout = rotation.shape(2**16, 3)
     single = rotation.backward(levels, layout, 5)
-    first, second = (signs.astype(np.float64) for signs in rotation._signs(layout, 5))
+    first, second = (1.0 - 2.0 * np.unpackbits(signs) for signs in rotation._signs(layout, 5))
     table = rotation._hadamard(4096).astype(np.float64)
     middle = (levels.reshape(-1, 4096).astype(np.float64) @ table).reshape(-1) * second
     exact = (table @ middle.reshape(4096, -1)).reshape(-1) * first
