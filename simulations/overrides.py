@@ -9,6 +9,8 @@ from simulations.scenario import Scenario, read_words
 from simulations.words import flat, merged
 
 MOST_SEEDS = 1000
+NOBODY_PROTECTED = {"unit": "none"}
+"""Where this is asked for, what else the file says about privacy is left out."""
 
 
 def overridden(scenario: Scenario, assignments: Sequence[str], seeds: str = "") -> Scenario:
@@ -19,6 +21,8 @@ def overridden(scenario: Scenario, assignments: Sequence[str], seeds: str = "") 
         for key in flat(change):
             words.get("sweep", {}).pop(key, None)
         words = merged(words, change)
+        if change.get("privacy") == NOBODY_PROTECTED:
+            words["privacy"] = NOBODY_PROTECTED
     if seeds:
         words["seeds"] = seed_list(seeds)
     return read_words(words)

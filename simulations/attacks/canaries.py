@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import gammaln, logsumexp, xlog1py, xlogy
 
 from federation.terms import PersonTerms
 from privacy.noise import RandomSource, add_noise, uniform
@@ -76,12 +77,12 @@ def bare(terms: PersonTerms) -> Release:
 
 def bet(release: Release, terms: PersonTerms, rounds: int, canaries: int, source: RandomSource) -> Bets:
     """One run of `rounds`: each canary takes part or not; every round draws those present at the terms' rate."""
-    present = uniform(canaries, source) < 0.5
-    vectors = torch.eye(canaries) * (FAR * terms.clip)
-    everybody: Groups = np.arange(canaries)
+    present, rows = uniform(canaries, source) < 0.5, _rows(terms)
+    vectors = (torch.eye(canaries) * (FAR * terms.clip)).repeat_interleave(rows, dim=0)
+    units: Groups = np.flatnonzero(np.repeat(present, rows))
     scores = np.zeros(canaries)
     for _ in range(rounds):
-        drawn = sample(everybody[present], terms.sampling_rate, source)
+        drawn = sample(units, terms.sampling_rate, source)
         scores += _ratio(release(vectors[torch.from_numpy(drawn)]) / terms.clip, terms)
     return Bets(scores, present)
 
@@ -91,9 +92,18 @@ def together(runs: Sequence[Bets]) -> Bets:
     return Bets(np.concatenate([run.scores for run in runs]), np.concatenate([run.present for run in runs]))
 
 
+def _rows(terms: PersonTerms) -> int:
+    """How many units a canary is: under unit ``record`` all the rows that a person is charged for."""
+    return terms.rows_per_person if terms.unit == "record" else 1
+
+
 def _ratio(seen: Floats, terms: PersonTerms) -> Floats:
-    """log p(seen | present) / p(seen | absent) of one round: N(0, σ²), with probability q moved by one clip."""
-    rate, variance = terms.sampling_rate, terms.noise_multiplier**2
-    moved = (seen - 0.5) / variance
-    ratio: Floats = np.logaddexp(np.log1p(-rate), np.log(rate) + moved) if rate < 1 else moved
+    """log p(seen | present) / p(seen | absent) of one round: N(0, σ²), moved by one clip for each unit that was drawn,
+    each with probability q.
+    """
+    drawn, rows = np.arange(_rows(terms) + 1), _rows(terms)
+    ways = gammaln(rows + 1) - gammaln(drawn + 1) - gammaln(rows - drawn + 1)
+    chance = ways + xlogy(drawn, terms.sampling_rate) + xlog1py(rows - drawn, -terms.sampling_rate)
+    moved = (seen[:, None] * drawn - drawn**2 / 2) / terms.noise_multiplier**2
+    ratio: Floats = np.asarray(logsumexp(chance + moved, axis=1), dtype=np.float64)
     return ratio

@@ -13,7 +13,8 @@ import torch
 from federation.schema import Rows
 from federation.workload import Vector, Weights
 from simulations.attacks.measures import Estimate, Flags, Floats, Groups, area, found_at, resampled
-from simulations.attacks.training import Seen, Training, of_each, play
+from simulations.attacks.rounds import Seen, play
+from simulations.attacks.training import Training, of_each
 from simulations.seeded import SeededSource
 
 FALSE_POSITIVES = 0.01

@@ -89,7 +89,7 @@ def _bets(terms: PersonTerms, setting: Setting) -> dict[str, Bets]:
     }
     return {
         name: canaries.together(
-            [canaries.bet(release, terms, setting.training.rounds, CANARIES, source) for _ in range(CANARY_RUNS)]
+            [canaries.bet(release, terms, setting.training.charges, CANARIES, source) for _ in range(CANARY_RUNS)]
         )
         for name, release in releases.items()
     }
@@ -118,7 +118,7 @@ def _promise(
     promise, terms = setting.promise(), setting.terms
     if promise is None or terms is None:
         return None
-    spent = accounting.epsilon(terms.person_cost(), setting.training.rounds, terms.delta)
+    spent = accounting.epsilon(terms.person_cost(), setting.training.charges, terms.delta)
     best = max(proven["canaries, protected"].values())
     areas = [guesses[view, True].area() for view in ("updates", "release")]
     within = all(one.low <= promise.most_area() for one in areas)

@@ -17,7 +17,8 @@ from federation.workload import Vector, Weights, Workload, merge
 from privacy.noise import RandomSource
 from server import robust
 from simulations.attacks.measures import Estimate, Floats, resampled
-from simulations.attacks.training import Training, answer, first_weights, moved, summed
+from simulations.attacks.rounds import State, after, begin, moved, on_nobody
+from simulations.attacks.training import Training, answer, summed
 
 KINDS = {
     "sign-flip": "sends the opposite of what it learned",
@@ -66,11 +67,11 @@ class Defence:
 
 def play(training: Training, manner: Manner, bad: int, source: RandomSource, defence: Defence | None = None) -> Weights:
     """The released weights where the first `bad` parties attack."""
-    weights: Weights = first_weights(training)
-    for _ in range(training.rounds):
-        vectors = _sent(training, manner, weights, bad, source)
-        weights = _moved(training, weights, vectors, defence or Defence())
-    return weights
+    state = begin(training)
+    while (state := on_nobody(training, state)).rounds < training.rounds:
+        vectors = _sent(training, manner, state.weights, bad, source)
+        state = _moved(training, state, vectors, defence or Defence())
+    return state.weights
 
 
 def _sent(training: Training, manner: Manner, weights: Weights, bad: int, source: RandomSource) -> list[Vector]:
@@ -81,18 +82,17 @@ def _sent(training: Training, manner: Manner, weights: Weights, bad: int, source
     return [_attack(training, manner, weights, rows, source) for rows in training.parties[:bad]] + honest
 
 
-def _moved(training: Training, weights: Weights, vectors: Sequence[Vector], defence: Defence) -> Weights:
-    """The next weights, as `server.aggregation` makes them under `defence`."""
+def _moved(training: Training, state: State, vectors: Sequence[Vector], defence: Defence) -> State:
+    """After the round, as `server.aggregation` makes them under `defence`."""
     if defence.longest:
         vectors = [np.float32(robust.cut(*pair)) * pair[0] for pair in zip(vectors, defence.longest, strict=True)]
     if defence.rule == "mean":
-        return moved(training, weights, vectors, [len(rows) for rows in training.parties])
+        return moved(training, state, vectors, training.parties)
     rate = training.terms.sampling_rate if training.terms else 1.0
     units = np.array([rate * len(torch.unique(rows.person)) for rows in training.parties])
     each = np.stack(vectors) / (units[:, None] if training.terms else 1.0)
     combined = robust.RULES[defence.rule](each.astype(np.float32), defence.hostile)
-    total = combined * units.sum() if training.terms else combined
-    return moved(training, weights, [total.astype(np.float32)], [float(units.sum())])
+    return after(training, state, combined * units.sum(), float(units.sum()), (vectors, training.parties))
 
 
 def _in_the_crowd(honest: Sequence[Vector]) -> Vector:
@@ -147,7 +147,8 @@ def _learned(training: Training, weights: Weights, rows: Rows, source: RandomSou
 def _within(training: Training, rows: Rows, vector: Floats) -> Vector:
     """`vector` cut to the norm that the party's people can reach: their expected number times the clip."""
     assert training.terms is not None  # noqa: S101 - narrows the type; the caller decided
-    most = training.terms.sampling_rate * len(torch.unique(rows.person)) * training.terms.clip
+    rows_each = training.terms.rows_per_person if training.terms.unit == "record" else 1
+    most = training.terms.sampling_rate * len(torch.unique(rows.person)) * rows_each * training.terms.clip
     return (vector * min(1.0, most / max(1e-12, float(np.linalg.norm(vector))))).astype(np.float32)
 
 

@@ -69,6 +69,11 @@ def work(trials: int, setting: Setting) -> int:
 
 def run(setting: Setting, trials: int, advance: Advance) -> Findings:
     """Train with every kind, bound and number of bad parties."""
+    if setting.training.local.scaffold:
+        raise UsageError(
+            "poisoning compares rules that combine single updates, which do not go with SCAFFOLD's variates. Attack "
+            "the same scenario without: --set training.scaffold=false."
+        )
     damages: dict[Case, Damage] = {}
     defences = {bound: _defence(setting, _under(setting, bound), bound) for bound in _bounds(setting)}
     for kind, bound, bad in _cases(trials, setting):

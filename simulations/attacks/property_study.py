@@ -12,8 +12,8 @@ from simulations.attacks import property as attack
 from simulations.attacks.findings import Advance, Findings, Plot, Verdict
 from simulations.attacks.measures import Estimate, bars, roc, share
 from simulations.attacks.property import TRAITS, Question, Verdicts
+from simulations.attacks.rounds import play
 from simulations.attacks.setting import Setting
-from simulations.attacks.training import play
 from simulations.pages import drawing
 from simulations.pages.page import table
 from simulations.seeded import SeededSource
@@ -99,7 +99,7 @@ def _name(size: int, protected: bool) -> str:
 def _table(
     setting: Setting, found: Mapping[tuple[int, bool], Verdicts], areas: Mapping[tuple[int, bool], Estimate]
 ) -> dict[str, Any]:
-    terms, rounds = setting.terms, setting.training.rounds
+    terms, rounds = setting.terms, setting.training.charges
     rows = []
     for (size, protected), one in found.items():
         row: dict[str, Any] = {"party": _name(size, protected), "area": str(areas[size, protected])}

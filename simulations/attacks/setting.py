@@ -38,18 +38,19 @@ class Setting:
     def promise(self) -> Promise | None:
         """What these terms promise a person after the scenario's rounds."""
         terms = self.terms
-        return promised(terms.person_cost(), self.training.rounds) if terms else None
+        return promised(terms.person_cost(), self.training.charges) if terms else None
 
     def protection(self) -> str:
         """The protection in words."""
         terms = self.terms
         if terms is None:
             return "no differential privacy"
-        spent = accounting.epsilon(terms.person_cost(), self.training.rounds, terms.delta)
+        spent = accounting.epsilon(terms.person_cost(), self.training.charges, terms.delta)
+        rows = f"{terms.rows_per_person} rows of a person, each clipped; " if terms.unit == "record" else ""
         return (
-            f"ε = {spent:.3g} per person at δ = {terms.delta:g} (add or remove one person, "
+            f"ε = {spent:.3g} per person at δ = {terms.delta:g} (add or remove one person, {rows}"
             f"q = {terms.sampling_rate:g}, σ = {terms.noise_multiplier:g}, clip {terms.clip:g}, "
-            f"{self.training.rounds} rounds, RDP)"
+            f"{self.training.charges} rounds, RDP)"
         )
 
 
@@ -63,6 +64,7 @@ def setting(scenario: Scenario, seed: int) -> Setting:
     training = Training(
         workload=workloads.find(scenario.workload),
         phase=_phase(scenario),
+        order=_order(scenario),
         local=manifest.training,
         terms=terms,
         rounds=scenario.rounds,
@@ -73,15 +75,8 @@ def setting(scenario: Scenario, seed: int) -> Setting:
 
 
 def _require_attackable(scenario: Scenario) -> None:
-    local = scenario.training
     problems = {
         "it has a [sweep]: name one point with --set, such as --set privacy.epsilon=8": bool(scenario.sweep),
-        'unit = "record" protects rows; attacks ask about people, write unit = "person"': (
-            scenario.privacy["unit"] == "record"
-        ),
-        'server_optimizer and scaffold change what is sent back; write server_optimizer = "sgd", scaffold = false': (
-            local.server_optimizer != "sgd" or local.scaffold
-        ),
         "nobody is held out to be compared with; write held_out = 0.2 in [data]": (
             not scenario.data.held_out and not scenario.data.held_out_groups
         ),
@@ -91,16 +86,19 @@ def _require_attackable(scenario: Scenario) -> None:
         raise UsageError(f"scenario {scenario.name} cannot be attacked: {'; '.join(found)}.")
 
 
+def _order(scenario: Scenario) -> tuple[Phase, ...]:
+    return phases.turns(workloads.find(scenario.workload), scenario.training.phases)
+
+
 def _phase(scenario: Scenario) -> Phase:
-    """The one phase that the scenario trains; it reads people."""
-    order = phases.turns(workloads.find(scenario.workload), scenario.training.phases)
-    if len(set(order)) != 1 or not order[0].reads_people:
-        names = ", ".join(phase.name for phase in order)
+    """The one phase that reads people; rounds of others may come in between."""
+    reading = {phase.name: phase for phase in _order(scenario) if phase.reads_people}
+    if len(reading) != 1:
         raise UsageError(
-            f"scenario {scenario.name} takes turns between {names}; attacks know trainings with one phase. Name one "
-            "that reads people: --set 'training.phases=[\"NAME\"]'."
+            f"scenario {scenario.name} trains {', '.join(reading)} on people; attacks know trainings "
+            "with one phase that reads people. Name one: --set 'training.phases=[\"NAME\"]'."
         )
-    return order[0]
+    return next(iter(reading.values()))
 
 
 def _rows(people: People, hand: Indices) -> Rows:

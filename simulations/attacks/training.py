@@ -1,10 +1,9 @@
-"""What a coordinator sees of a training on simulated people, round by round, in many short runs.
+"""What parties send in a training on simulated people that is made again and again.
 
 The steps are those of `clients.updates`: sample, train, bound, noise, or a plain party's update. What is left out is
 what no attack reads: consent, ledgers, signatures, wire bytes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,11 +11,10 @@ import numpy as np
 import torch
 
 from clients import algorithm_provider
-from clients.sendable import public
-from clients.training import party_update, person_updates
+from clients.training import party_update, person_updates, picked
 from federation.schema import Rows, concatenate
 from federation.terms import PersonTerms, TrainingTerms
-from federation.workload import Phase, Vector, Weights, Workload, flatten, trained_names, unflatten
+from federation.workload import Phase, Vector, Weights, Workload, trained_names
 from privacy.noise import RandomSource, add_noise
 from privacy.person_level import Bounded, bound, combine, empty, sample
 from simulations.attacks.measures import Floats
@@ -27,7 +25,8 @@ class Training:
     """A training that is run again and again: everything but who takes part and the random numbers.
 
     `parties`: rows to train on, per party; a person's number is the same nowhere else. `held_out`: people who only
-    judge. `terms`: absent where nothing protects anybody. `shared_noise`: all parties' sums are noised once, as secure
+    judge. `phase` reads people; where rounds take turns, `order` names all phases as they come, over and over.
+    `terms`: absent where nothing protects anybody. `shared_noise`: all parties' sums are noised once, as secure
     aggregation allows; else each party noises its own.
     """
 
@@ -39,6 +38,16 @@ class Training:
     parties: tuple[Rows, ...]
     held_out: Rows
     shared_noise: bool = False
+    order: tuple[Phase, ...] = ()
+
+    @property
+    def charges(self) -> int:
+        """How many of the rounds read people's rows."""
+        return sum(self.turn(number).reads_people for number in range(self.rounds))
+
+    def turn(self, rounds: int) -> Phase:
+        """The phase of the round that comes after so many."""
+        return self.order[rounds % len(self.order)] if self.order else self.phase
 
     def unprotected(self) -> "Training":
         """The same training without differential privacy: the positive control."""
@@ -58,14 +67,6 @@ class Training:
         return trained_names(weights, self.phase, self.local.trains)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One round as the coordinator sees it: the weights that it sent, and one vector per crowd."""
-
-    weights: Weights
-    vectors: tuple[Vector, ...]
-
-
 def first_weights(training: Training) -> dict[str, torch.Tensor]:
     """What the algorithm provider would start from."""
     return dict(_first_weights(training.workload, training.local))
@@ -77,24 +78,14 @@ def _first_weights(workload: Workload, local: TrainingTerms) -> Weights:
     return algorithm_provider.initial_weights(workload, local)
 
 
-def play(training: Training, absent: torch.Tensor, source: RandomSource) -> tuple[tuple[Seen, ...], Weights]:
-    """All rounds with everybody but `absent` (their numbers); also the released weights."""
-    weights: Weights = first_weights(training)
-    crowds = [rows.take(~torch.isin(rows.person, absent)) for rows in training.crowds()]
-    seen = []
-    for _ in range(training.rounds):
-        vectors = tuple(answer(training, weights, rows, source) for rows in crowds)
-        seen.append(Seen(weights, vectors))
-        weights = moved(training, weights, vectors, [len(rows) for rows in crowds])
-    return tuple(seen), weights
-
-
-def answer(training: Training, weights: Weights, rows: Rows, source: RandomSource) -> Vector:
-    """What leaves a party that holds `rows`, (parameters,)."""
+def answer(
+    training: Training, weights: Weights, rows: Rows, source: RandomSource, correction: torch.Tensor | None = None
+) -> Vector:
+    """What leaves a party that holds `rows`, (parameters,); `correction`: SCAFFOLD's, for every slope."""
     if training.terms:
         return add_noise(summed(training, weights, rows, source), training.terms.noise_multiplier, source).vector
-    names = training.names(weights)
-    return party_update(training.workload, training.phase, weights, names, rows, training.local, _seed(source)).numpy()
+    workload, phase, names = training.workload, training.phase, training.names(weights)
+    return party_update(workload, phase, weights, names, rows, training.local, _seed(source), correction).numpy()
 
 
 def of_each(training: Training, weights: Weights, rows: Rows) -> Floats:
@@ -102,52 +93,46 @@ def of_each(training: Training, weights: Weights, rows: Rows) -> Floats:
 
     Which rows and which public noise the node really draws is not known to them.
     """
-    most, names = int(torch.unique(rows.person, return_counts=True)[1].max()), training.names(weights)
-    parts = person_updates(training.workload, training.phase, weights, names, rows, training.local, most, 0)
+    units = rows if training.terms is None or training.terms.unit == "person" else _each_alone(rows)
+    most, names = int(torch.unique(units.person, return_counts=True)[1].max()), training.names(weights)
+    parts = person_updates(training.workload, training.phase, weights, names, units, training.local, most, 0)
     updates: Floats = np.concatenate([part.numpy() for _, part in parts]).astype(np.float64)
-    if training.terms:
-        updates *= np.minimum(
-            1, training.terms.clip / np.maximum(np.linalg.norm(updates, axis=1, keepdims=True), 1e-12)
-        )
-    return updates
+    if training.terms is None:
+        return updates
+    updates *= np.minimum(1, training.terms.clip / np.maximum(np.linalg.norm(updates, axis=1, keepdims=True), 1e-12))
+    if training.terms.unit == "person":
+        return updates
+    owner = np.unique(rows.person.numpy(), return_inverse=True)[1]
+    total = np.zeros((owner.max() + 1, updates.shape[1]))
+    np.add.at(total, owner, updates)
+    return total
 
 
 def summed(training: Training, weights: Weights, rows: Rows, source: RandomSource) -> Bounded:
-    """The clipped sum over a Poisson sample of the people in `rows`, before its noise."""
+    """The clipped sum over a Poisson sample of the people in `rows`, before its noise; of their rows where each is a
+    unit of its own.
+    """
     terms, names = training.terms, training.names(weights)
     assert terms is not None  # noqa: S101 - narrows the type; the caller decided
-    drawn = sample(np.unique(rows.person.numpy()), terms.sampling_rate, source)
+    units = rows if terms.unit == "person" else _each_alone(_so_many(rows, terms.rows_per_person, source))
+    drawn = sample(np.unique(units.person.numpy()), terms.sampling_rate, source)
     total = empty(sum(weights[name].numel() for name in names), terms.clip)
     if not len(drawn):
         return total
-    chosen, k, seed = rows.of(torch.from_numpy(drawn)), terms.rows_per_person, _seed(source)
+    chosen, k, seed = units.of(torch.from_numpy(drawn)), terms.rows_per_person, _seed(source)
     updates = person_updates(training.workload, training.phase, weights, names, chosen, training.local, k, seed)
     return combine([total, *(bound(part, terms.clip) for _, part in updates)])
 
 
-def moved(
-    training: Training, weights: Weights, vectors: Sequence[Vector], rows: Sequence[float]
-) -> dict[str, torch.Tensor]:
-    """The next round's weights, as `server.aggregation.advance` makes them from one vector per crowd."""
-    names, public_weight = training.names(weights), training.local.public_weight
-    shares = [1.0] * len(rows) if training.terms else list(rows)
-    people = training.terms.sampling_rate * len(training.people()) if training.terms else sum(shares)
-    total = np.sum([share * vector.astype(float) for share, vector in zip(shares, vectors, strict=True)], axis=0)
-    if public_weight:
-        total = total + _public(training, weights, names)
-    step = total * training.local.server_learning_rate / (people + public_weight)
-    return unflatten((flatten(weights, names) + step).astype(np.float32), weights, names)
+def _so_many(rows: Rows, rows_per_person: int, source: RandomSource) -> Rows:
+    """At most `rows_per_person` of each person's rows: as a group of so many they are charged."""
+    _, index, real = picked(rows.person.numpy(), rows_per_person, _seed(source))
+    return rows.take(torch.from_numpy(index[real]))
 
 
-def _public(training: Training, weights: Weights, names: Sequence[str]) -> Vector:
-    """What the algorithm provider adds from synthetic rows, times its weight."""
-    local, terms = training.local, training.terms
-    rows = algorithm_provider.public_rows(training.workload, local)
-    update = party_update(training.workload, training.phase, weights, names, rows, local, local.seed)
-    if terms:
-        return public(update, local.public_weight, terms.clip).vector
-    vector: Vector = (local.public_weight * update.numpy()).astype(np.float32)
-    return vector
+def _each_alone(rows: Rows) -> Rows:
+    """Every row as if it were a person's only one."""
+    return Rows(rows.fields, torch.arange(len(rows)))
 
 
 def _seed(source: RandomSource) -> int:

@@ -55,7 +55,7 @@ def withdrawal(found: "Found") -> Any:
             "round": line["round"],
             "committed": line["committed_at"][11:19],
             "used": line["round"] in uses,
-            "consent": uses.get(line["round"], {}).get("consented_at", ""),
+            "consent": uses.get(line["round"], {}).get("consented_at", "")[:19].replace("T", " "),
         }
         for line in found.trained.status[task]["history"]
         if line["round"] > 0
@@ -64,7 +64,7 @@ def withdrawal(found: "Found") -> Any:
         "round": "#round",
         "committed": "committed (UTC)",
         "used": "their rows were used",
-        "consent": "under the statement of",
+        "consent": "under the statement of (UTC)",
     }
     return table(
         f"Rounds of task {task}, as that person may be told", f"{found.trained.withdrawal['party']} only", columns, rows

@@ -71,7 +71,7 @@ def words(watch: Pair, runners: Pair) -> list[str]:
         f"{against_start(watch.private_start, watch.private_score)}",
         f"The runners lose next to nothing. At the much stricter ε = {_epsilon(runners)} the error on people who were "
         f"never trained on is {runners.private_score:.4g} against {runners.plain_score:.4g} s/km without privacy "
-        f"({worse:+.1%}). The noise has the same purpose, but {runners.people:,} people stand against it: it is "
+        f"({_apart(worse)}). The noise has the same purpose, but {runners.people:,} people stand against it: it is "
         f"{_times(noise_to_signal(runners.private))} as long as the step that they can take together. A person's "
         "share of the model shrinks with the number of people, while the noise that hides a person stays the same.",
         "So privacy of persons is dear for a handful of people and nearly free for thousands. With few people it "
@@ -103,6 +103,11 @@ def against_start(start: float, score: float) -> str:
             "the people could teach, and the pre-trained model alone would have served them better."
         )
     return f"{before}: the private training ended {points} above its start."
+
+
+def _apart(share: float) -> str:
+    """A difference as a share, in words where a tenth of a percent would round to nothing."""
+    return f"{share:+.1%}" if abs(share) >= 0.0005 else "less than 0.1% apart"
 
 
 def _epsilon(pair: Pair) -> str:

@@ -181,7 +181,7 @@ def _budgets(found: "Found") -> Any:
         "people": "#people with the same history",
         "charges": "#charges",
         "epsilon": "#ε spent at most",
-        "cap": "#lifetime cap",
+        "cap": "#lifetime cap of ε",
         "delta": "#δ of the cap",
     }
     return table(

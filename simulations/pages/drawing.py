@@ -54,12 +54,12 @@ def heading(panel: Axes, text: str) -> None:
 
 
 def legend_above(figure: Figure, panel: Axes) -> None:
-    """One legend for all panels, above them, where it hides nothing."""
+    """One legend for all panels, above them, where it hides nothing, and at the left, where a narrow screen begins."""
     handles, names = panel.get_legend_handles_labels()
     if handles:
         columns = max(1, min(len(names), 4, LEGEND_CHARS // (max(map(len, names)) + 6)))
         figure.legend(
-            handles, names, loc="outside upper right", ncols=columns, frameon=False, fontsize=8, labelcolor=INK
+            handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=8, labelcolor=INK
         )
 
 

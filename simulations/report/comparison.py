@@ -61,14 +61,14 @@ def facts(found: Sequence[Results]) -> dict[str, Any]:
 
 def write(found: Sequence[Results], out: Path) -> None:
     """The page: curves of the best point of each, all points in a table, and what the scenarios asked."""
-    columns = {"results": "results", **{name: name.replace("_", " ") for name in tables.COLUMNS}}
+    columns = {"results": "results", **tables.HEADINGS}
     asked = {"key": "key", **{one.name: one.name for one in found}}
     shown = {
         "names": [one.name for one in found],
         "titles": {one.name: one.scenario.title for one in found},
         "curves": _curves(found),
         "points": table("Every point", columns, facts(found)["points"]),
-        "differences": table("What was asked: where the scenarios differ", asked, differences(found)),
+        "differences": table("Where the scenarios differ", asked, differences(found)),
     }
     try:
         whole.write(out, page.html("simulations.report", "compare.html.j2", shown))

@@ -95,7 +95,7 @@ def traffic(points: Sequence[Point]) -> str:
     for panel, (field, title) in zip(drawn, titles.items(), strict=True):
         _by_round(panel, points, partial(_thousands, name=field))
         heading(panel, title)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.08 * panel.get_ylim()[1])
     drawn[0].set_ylabel("kB, all parties")
     legend_above(figure, drawn[0])
     return svg(figure, "Bytes on the wire per round")
@@ -142,7 +142,8 @@ def _by_round(panel: Axes, points: Sequence[Point], values: Callable[[Point], Se
         found = values(point)
         if found:
             colour, dashes = style(number)
-            panel.plot(*zip(*found, strict=True), dashes, color=colour, lw=1.6, label=point.label)
+            wide = max(1.6, 4.0 - 0.8 * number)  # curves that coincide show at the sides of the next one
+            panel.plot(*zip(*found, strict=True), dashes, color=colour, lw=wide, label=point.label)
     panel.set_xlabel("round")
 
 

@@ -5,6 +5,8 @@ import pytest
 from federation.errors import UsageError
 from simulations.overrides import overridden, parsed, seed_list
 
+SAMPLED = {"sampling_rate": 0.5, "rows_per_person": 2}
+
 
 @pytest.mark.parametrize(
     ("assignment", "words"),
@@ -29,6 +31,14 @@ def test_what_is_no_assignment_is_refused(assignment):
 def test_other_keys_of_a_table_stay(scenario):
     found = overridden(scenario(), ["data.people=9", "training.learning_rate=1"])
     assert (found.data.people, found.data.rows_per_person, found.training.learning_rate) == (9, 2, 1.0)
+
+
+def test_privacy_is_taken_away_with_all_that_belongs_to_it(scenario):
+    private = scenario(privacy={"unit": "person", "epsilon": 4.0, "clip": 1.0, "delta": 1e-3} | SAMPLED)
+    assert overridden(private, ["privacy.unit=none"]).privacy == {"unit": "none"}
+    assert overridden(private, ["privacy.epsilon=2"]).privacy["clip"] == 1.0
+    with pytest.raises(UsageError, match=r"privacy\.epsilon: there is no such setting"):
+        overridden(private, ["privacy.unit=none", "privacy.epsilon=2"])
 
 
 def test_a_key_that_is_set_is_swept_no_more(scenario):

@@ -9,8 +9,10 @@ import torch
 
 from federation.schema import concatenate
 from federation.workload import flatten
+from privacy import accounting
 from simulations.attacks import canaries, membership
-from simulations.attacks.training import answer, first_weights, moved, of_each, play, summed
+from simulations.attacks.rounds import State, moved, play
+from simulations.attacks.training import answer, first_weights, of_each, summed
 from simulations.seeded import SeededSource
 
 
@@ -68,10 +70,14 @@ def test_a_round_moves_the_weights_as_the_server_does(small):
     training = small(people=4, parties=2)
     weights, names = first_weights(training), ("head.bias", "head.weight")
     vectors = [np.ones(112, np.float32), 3 * np.ones(112, np.float32)]
-    private = flatten(moved(training, weights, vectors, [14, 14]), names) - flatten(weights, names)
-    plain = flatten(moved(training.unprotected(), weights, vectors, [14, 42]), names) - flatten(weights, names)
+    one, all_but_one = training.parties[0].of(training.people()[:1]), training.workload.invent(1, 3, 7)
+    ends = [
+        moved(played, State(weights), vectors, [one, all_but_one]).weights
+        for played in (training, training.unprotected())
+    ]
+    private, plain = (flatten(end, names) - flatten(weights, names) for end in ends)
     np.testing.assert_allclose(private, 4 / 4, atol=1e-6)
-    np.testing.assert_allclose(plain, (14 * 1 + 42 * 3) / 56, atol=1e-6)
+    np.testing.assert_allclose(plain, (7 * 1 + 21 * 3) / 28, atol=1e-6)
 
 
 def test_a_party_sends_the_clipped_sum_of_its_people(small):
@@ -82,6 +88,29 @@ def test_a_party_sends_the_clipped_sum_of_its_people(small):
     total = summed(training, weights, rows, SeededSource(1)).vector
     np.testing.assert_allclose(np.linalg.norm(own, axis=1), 0.05)
     assert np.corrcoef(total, own.sum(axis=0))[0, 1] > 0.85, "rows are turned by other angles, that is all"
+
+
+def test_under_units_of_a_row_a_person_is_the_clipped_sum_of_their_rows(small):
+    training = small(people=3)
+    terms = training.terms.model_copy(update={"clip": 0.05, "unit": "record"})
+    training = replace(training, terms=terms)
+    weights, rows = first_weights(training), training.parties[0]
+    own = of_each(training, weights, rows)
+    assert own.shape == (3, 112)
+    assert (np.linalg.norm(own, axis=1) > 0.05 * 1.5).all(), "seven rows, each clipped by itself"
+    total = summed(training, weights, rows, SeededSource(1)).vector
+    assert np.corrcoef(total, own.sum(axis=0))[0, 1] > 0.85
+    few = replace(training, terms=terms.model_copy(update={"rows_per_person": 2}))
+    assert np.linalg.norm(summed(few, weights, rows, SeededSource(1)).vector) <= 3 * 2 * 0.05
+
+
+def test_canaries_of_several_rows_prove_more_than_one_row_is_promised_and_no_more_than_a_person_is(small):
+    one = small(rounds=1).terms.model_copy(update={"noise_multiplier": 4.0, "rows_per_person": 3})
+    rows, source = one.model_copy(update={"unit": "record"}), SeededSource(1)
+    bets = canaries.together([canaries.bet(canaries.noised(rows, source), rows, 1, 500, source) for _ in range(20)])
+    proven = bets.epsilon_independent(one.delta)
+    assert accounting.epsilon(one.person_cost(), 1, one.delta) < proven
+    assert proven <= accounting.epsilon(rows.person_cost(), 1, one.delta)
 
 
 def test_shared_noise_shows_one_vector_for_all_parties(small):

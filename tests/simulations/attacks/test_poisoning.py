@@ -8,6 +8,7 @@ from federation import workloads
 from server import robust
 from simulations.attacks import poisoning
 from simulations.attacks.poisoning import Defence, Manner
+from simulations.attacks.rounds import State
 from simulations.attacks.training import first_weights
 from simulations.seeded import SeededSource
 
@@ -102,8 +103,8 @@ def test_a_rule_on_vectors_that_agree_moves_as_the_mean_does(ten, protected):
     weights = first_weights(training)
     size = sum(weights[name].numel() for name in training.names(weights))
     vectors = [np.full(size, 0.01, np.float32)] * 8
-    expected = poisoning._moved(training, weights, vectors, Defence())
+    expected = poisoning._moved(training, State(weights), vectors, Defence()).weights
     for rule in robust.RULES:
-        found = poisoning._moved(training, weights, vectors, Defence(rule, 2))
+        found = poisoning._moved(training, State(weights), vectors, Defence(rule, 2)).weights
         for name in training.names(weights):
             torch.testing.assert_close(found[name], expected[name])

@@ -54,7 +54,7 @@ def test_two_folders_are_compared(file, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["scenarios"] == ["run-1", "run-2"]
     assert page.is_file()
     assert cli.run(["simulate", "compare", str(tmp_path / "1"), str(tmp_path / "2"), "--out", str(page)]) == 0
-    assert "mae_s_per_km" in capsys.readouterr().out
+    assert "mean error, s/km" in capsys.readouterr().out
 
 
 def test_the_example_is_written_once_and_can_be_read(tmp_path, capsys):
