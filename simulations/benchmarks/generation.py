@@ -1,6 +1,6 @@
 """How much like people generated motion is: the GAN's windows, real ones and invented ones teach the same classifiers.
 
-Run: ``python -m simulations.benchmarks.generation`` (about half an hour on one thread; `--folds 1` for a look).
+Run: ``python -m simulations.benchmarks.generation`` (ten minutes on one thread; `--folds 1` for a look).
 It writes ``docs/benchmarks/generation.json`` and ``.md``; after an interruption it goes on where it was. Every score is
 on people whose rows nobody trained on.
 """
