@@ -66,6 +66,23 @@ def test_no_divergence_of_a_person_who_spreads_over_many_coordinates_is_above_th
             assert moved * divergence(left, right, order) <= curve[ORDERS.index(order)] + 1e-9
 
 
+@pytest.mark.parametrize("rate", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize(("noise", "levels", "vector"), [(1.0, 5, (3, 4)), (0.5, 2, (1, 1, 1)), (0.7, 3, (2, 2, 1))])
+def test_no_divergence_of_a_sampled_person_who_spreads_over_coordinates_is_above_the_curve(rate, noise, levels, vector):
+    # A mixture over all coordinates together: here divergences do not add up.
+    variance, left, right = (noise * levels) ** 2, 0.0, 0.0
+    reach = int(10 * math.sqrt(variance)) + 12
+    for axis, step in enumerate(vector):
+        shape = [-1 if other == axis else 1 for other in range(len(vector))]
+        moved, still = pair(variance, step, reach)
+        left, right = left + moved.reshape(shape), right + still.reshape(shape)
+    mixed, curve = sampled(left, right, rate), accounting.rdp(SampledSkellam(rate, noise, levels), 1)
+    for order in (2, 3, 5, 8, 16):
+        bound = curve[ORDERS.index(order)]
+        assert divergence(mixed, right, order) <= bound + 1e-9
+        assert divergence(right, mixed, order) <= bound + 1e-9
+
+
 def test_at_whole_orders_it_is_the_theorem_of_agarwal_kairouz_and_liu():
     for noise, levels, order in itertools.product((0.5, 2.0), (3, 50), (2, 7, 64)):
         mean, l2, l1 = (noise * levels) ** 2, levels, levels**2
