@@ -40,23 +40,27 @@ class Played:
 
 def play(case: Case, epsilon: float, shared: bool, seed: int) -> Played:
     """Run `case` as a task at `epsilon`, under masks with shared noise, or with each node's own."""
-    weights, last = trained(case, epsilon, shared, seed)
-    scores = case.workload.summary(case.workload.scores(weights, case.judges))
+    models, last = trained(case, epsilon, shared, seed)
+    scores = case.workload.summary(case.workload.scores(models[-1], case.judges))
     return Played(scores[case.workload.headline], last.epsilon, last.bytes_up / last.answered)
 
 
-def trained(case: Case, epsilon: float, shared: bool, seed: int) -> tuple[Weights, RoundOutcome]:
-    """The weights after the last round, and what that round brought. The parties see nobody who judges."""
+def trained(case: Case, epsilon: float, shared: bool, seed: int) -> tuple[list[Weights], RoundOutcome]:
+    """The weights after each round, and what the last round brought. The parties see nobody who judges."""
     people, hands = dealt(case.parties)
     scenario = scenario_of(case, epsilon, shared)
+    models: list[Weights] = []
     with scratch() as path, _workload(case):
         federation, task = found(path, scenario, Dealt(NOBODY, hands), people, seed)
         stage = Stage(scenario, seed, federation, task, people, Dealt(NOBODY, hands))
-        outcome = play_inline(stage, path, lambda _: None)
         coordinator = federation.coordinator
         run = run_of(coordinator.store.task(task).manifest())
-        model = first_or_latest(coordinator, federation.link, run)
-    return model.weights, outcome.rounds[-1]
+
+        def watch(_: RoundOutcome) -> None:
+            models.append(first_or_latest(coordinator, federation.link, run).weights)
+
+        outcome = play_inline(stage, path, watch)
+    return models, outcome.rounds[-1]
 
 
 def scenario_of(case: Case, epsilon: float, shared: bool) -> Scenario:

@@ -173,7 +173,7 @@ def _width(found: Found) -> str:
     """How much noise came, with its standard error: that of the variance of so many Gaussian values."""
     error = (2 / found["values"]) ** 0.5
     return (
-        f"The noise of sums over {found['people']:,} people, σ = {found['sigma']:.1f}, {found['values']:,} values: "
+        f"The noise of sums over {found['people']:,} people at ε = {found['epsilon']:g}, {found['values']:,} values: "
         f"{found['variance']:.3f} ± {error:.3f} of the variance that was reckoned with.\n"
     )
 

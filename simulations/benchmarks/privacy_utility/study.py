@@ -39,7 +39,7 @@ class Size:
     changed_epsilons: tuple[float, ...] = (8.0, 2.0)
     seeds: tuple[tuple[int, int], ...] = ((100, 20), (400, 3), (10_000, 2))
     changed_seeds: int = 5
-    widths: int = 30
+    widths: int = 10
     rounds: int | None = None
     changed_people: int = 100
     ten_people: int | None = 400
@@ -74,11 +74,11 @@ PRETRAINED_PEOPLE, PRETRAIN_EPOCHS = 60, 20
 
 def plan(size: Size) -> dict[str, Callable[[], Figures]]:
     """Every part of the study by name; each prints what it finds, because the whole takes half an hour."""
-    everybody = cache(partial(cases.statistics_of_people, max(size.people), cases.TRAINED))
-    judges = cache(partial(cases.statistics_of_people, size.judges, cases.JUDGED))
+    people = cache(cases.statistics_of_people)
 
     def watches(count: int, shares: Sequence[float] = cases.SHARES) -> Case:
-        return shortened(cases.watches(everybody(), judges(), count, shares), size)
+        everybody, judges = people(count, cases.TRAINED), people(size.judges, cases.JUDGED)
+        return shortened(cases.watches(everybody, judges, count, shares), size)
 
     def of_grid(case: Callable[[], Case], size: Size) -> Callable[[], Figures]:
         return lambda: grid(shortened(case(), size), size)
@@ -90,7 +90,7 @@ def plan(size: Size) -> dict[str, Callable[[], Figures]]:
     if settings.has(settings.LIFTERS.name):
         parts["lifters"] = of_grid(cases.lifting, size)
     parts["direct"] = lambda: direct(watches(size.changed_people), size)
-    parts["width"] = lambda: said(width(watches(size.changed_people), size.widths))
+    parts["width"] = lambda: said(width(watches(size.changed_people), size.epsilons[-1], size.widths))
     parts["changes"] = lambda: changes(watches(size.changed_people), size)
     if size.whole_people:
         parts["whole"] = partial(whole, size.whole_people, size)
