@@ -59,11 +59,16 @@ def verified(folder: NodeFolder) -> dict[str, Any]:
 
 
 def _groups(store: NodeStore, policy: Policy) -> list[dict[str, Any]]:
-    found, rest = [], people.everyone(store)
+    known, found = people.everyone(store), []
+    rest = known.copy()
     for group in budget.table(store):
+        if known.isdisjoint(group.people):
+            continue  # who was erased is nobody's row here; their charges stay in the ledger
         spent = epsilon_from_rdp(group.curve, policy.delta) if group.charges else 0.0
         left = max(0.0, policy.max_epsilon - spent)
-        found.append({"people": len(group.people), "charges": group.charges, "epsilon": spent, "remaining": left})
+        found.append(
+            {"people": len(group.people & known), "charges": group.charges, "epsilon": spent, "remaining": left}
+        )
         rest -= group.people
     if rest:
         found.append({"people": len(rest), "charges": 0, "epsilon": 0.0, "remaining": policy.max_epsilon})

@@ -9,7 +9,7 @@ from clients.policy import Policy, admit, cost_per_person, strangers_to_noise
 from federation import workloads
 from federation.consent import Purpose
 from federation.errors import PacelineError, WorkloadError
-from federation.ids import TaskDigest
+from federation.ids import PartyId, TaskDigest
 from federation.manifest import Manifest
 from federation.phases import turns
 from federation.roles import Role, Step
@@ -27,14 +27,17 @@ PURPOSES = {
 
 @dataclass(frozen=True)
 class Party:
-    """Somebody else in the cohort; `known` if this node's owner confirmed the fingerprint before."""
+    """Somebody in the cohort, perhaps this node itself.
+
+    `known`: what this node knows of the fingerprint, in words.
+    """
 
     party: str
     name: str
     role: Role
     people: int
     fingerprint: str
-    known: bool
+    known: str
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,19 @@ def review(offer: Offer, pinned: Pinned, members: Members, policy: Policy, at: d
             "until": f"{manifest.expires_at:%Y-%m-%d %H:%M %Z}. What was spent of a person's budget stays spent.",
         },
         parties=tuple(
-            Party(m.party, m.name, m.role, m.people, m.fingerprint, m.party in members.fingerprints)
+            Party(m.party, m.name, m.role, m.people, m.fingerprint, _heard_of(m.party, members, policy, pinned))
             for m in manifest.cohort
         ),
         objections=tuple(_objections(offer, pinned, members, policy, at)),
     )
+
+
+def _heard_of(party: PartyId, members: Members, policy: Policy, pinned: Pinned) -> str:
+    if party == pinned.party:
+        return "this node"
+    if party in policy.share_noise_with:
+        return "listed under share_noise_with"
+    return "confirmed before" if party in members.fingerprints else "NEW to this node"
 
 
 def _turns(manifest: Manifest) -> str:
@@ -125,7 +136,7 @@ def _known(manifest: Manifest, members: Members, policy: Policy, pinned: Pinned)
         without = f", all but {', '.join(member.party for member in strangers)}" if strangers else ""
         return (
             f" share_noise_with in node.toml lists {others - len(strangers)} of the {others} others{without}; "
-            f"{others - terms.colluding} are needed."
+            f"at least {others - terms.colluding} must be."
         )
     known = sum(member.party in members.fingerprints for member in parties)
     return f" Here {known} of these {len(parties)} were confirmed before; `paceline node accept` confirms all listed."

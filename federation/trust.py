@@ -52,7 +52,8 @@ def _in_shares(manifest: Manifest, terms: PersonTerms) -> str:
     parties, smallest = _counts(manifest)
     honest = honest_survivors(manifest, terms)
     if terms.colluding:
-        against = f"the coordinator and {terms.colluding} parties together"
+        others = "one party" if terms.colluding == 1 else f"{terms.colluding} parties"
+        against = f"the coordinator and {others} together"
         within = " A party that only looks at the model counts among them, for it knows its own share."
     else:
         against = "the coordinator alone"

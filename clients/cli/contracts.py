@@ -83,9 +83,8 @@ def _show(out: "Console", found: "Review") -> None:
         out.print(f"{heading}: {text}\n", markup=False)
     out.print("who takes part, with fingerprints to compare:", markup=False)
     for party in found.parties:
-        known = "confirmed before" if party.known else "NEW to this node"
         people = f", {party.people} people" if party.people else ""
-        out.print(f"- {party.name} ({party.party}), {party.role}{people}, {known}", markup=False)
+        out.print(f"- {party.name} ({party.party}), {party.role}{people}, {party.known}", markup=False)
         out.print(f"  {party.fingerprint}", markup=False)
     if found.objections:
         out.print("\nIn the way of accepting:", markup=False)

@@ -19,10 +19,9 @@ STAYS = (
     "What stays: numbers in the logs, which then mean nobody; what was spent, under a key that knows only who comes "
     "back. Not reached from here: the files that were imported, and backups of this folder."
 )
-MODELS = (
-    "Models that were trained keep what they learned. Where privacy is NONE that may be much of a person: ask the "
-    "coordinator to withdraw them."
-)
+MODELS = "Models that were trained keep what they learned:"
+UNPROTECTED = "Where privacy is NONE that may be much of a person: ask the coordinator to withdraw the model."
+SHOWN = 5
 
 
 @node.command()
@@ -54,7 +53,8 @@ def forget(
         if not json:
             console.result(False, {}, lambda out: _show(out, found))
         if not yes and not json:
-            typer.confirm(f"Erase {len(set(numbers.values()))} people for good?", abort=True)
+            names = ", ".join(who) if len(who) <= SHOWN else f"these {len(who)} people"
+            typer.confirm(f"Erase {console.harmless(names)} for good?", abort=True)
         if yes or not json:
             erasure.forget(store, BitMap(numbers.values()), datetime.now(UTC))
     said = {"erased": yes, "people": [asdict(trace) for trace in found]}
@@ -68,4 +68,6 @@ def _show(out: "Console", found: "Sequence[Trace]") -> None:
     if models:
         out.print(f"\n{MODELS}", markup=False)
         out.print(console.table(models, "person", "task", "answers", "privacy"))
+    if any(model["privacy"] == "NONE" for model in models):
+        out.print(UNPROTECTED, markup=False)
     out.print(f"\n{STAYS}\n", markup=False)

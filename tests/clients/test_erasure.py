@@ -15,6 +15,7 @@ from pyroaring import BitMap
 from clients import budget, consent, erasure, people
 from clients.data.rows import ImportedRows
 from clients.data.shelf import damaged
+from clients.ledger_report import spending
 from clients.node import Node
 from clients.policy import Policy
 from clients.settings import DEFAULT_NODE_TOML, NodeFolder
@@ -107,6 +108,7 @@ def test_answers_made_of_the_rows_are_deleted_while_log_and_ledger_still_verify(
     assert bits in files_of(node.folder)
     erasure.forget(node.store, BitMap([gone]), datetime.now(UTC))
     assert answers(node.store) == []
+    assert sum(group["people"] for group in spending(node.folder)["groups"]) == 5
     assert bits not in files_of(node.folder)
     after = verify(node.store)
     assert (after.reservations, after.consent_events) == (before.reservations, before.consent_events + 1)
@@ -213,7 +215,7 @@ def test_the_command_shows_what_goes_and_asks_first(
     monkeypatch.setattr("typer.confirm", lambda text, abort: asked.append(text))
     monkeypatch.setattr("clients.erasure.forget", lambda *_: None)
     assert cli.run(["node", "forget", "bob"]) == 0
-    assert asked == ["Erase 1 people for good?"]
+    assert asked == ["Erase bob for good?"]
     shown = capsys.readouterr().out
     assert "What stays" in shown
     assert known(node) == {"ann", "bob", "cem"}

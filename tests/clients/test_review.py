@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from clients.pinned import Members
 from clients.policy import Policy
-from clients.review import _known, _leaves, _privacy
+from clients.review import _heard_of, _known, _leaves, _privacy
 from federation.roles import Role
 from federation.terms import ExchangeTerms
 from simulations import specimens
@@ -45,9 +45,9 @@ def test_whom_the_owner_lets_share_the_noise_is_told():
     task = secure("shared")
     listed = Policy(share_noise_with={member.party: member.fingerprint for member in task.cohort[:4]})
     told = _known(task, Members(), listed, pinned())
-    assert "lists 3 of the 5 others, all but runners-5, runners-6; 4 are needed" in told
+    assert "lists 3 of the 5 others, all but runners-5, runners-6; at least 4 must be" in told
     everybody = Policy(share_noise_with={member.party: member.fingerprint for member in task.cohort})
-    assert "lists 5 of the 5 others; 4 are needed" in _known(task, Members(), everybody, pinned())
+    assert "lists 5 of the 5 others; at least 4 must be" in _known(task, Members(), everybody, pinned())
     assert "share_noise_with" not in _known(task, Members(), Policy(), pinned(Role.ALGORITHM_PROVIDER))
 
 
@@ -58,3 +58,15 @@ def test_how_the_coordinator_combines_updates_is_told_where_it_does_more_than_ad
     told = _leaves(task.model_copy(update={"training": task.training.model_copy(update=robust)}), Role.DATA_PROVIDER)
     assert "combines updates by trimmed-mean, so that 2 hostile parties change little." in told
     assert told.endswith("longer than 3 are cut to that length.")
+
+
+def test_what_this_node_knows_of_each_party_is_told():
+    task = secure("shared")
+    members = Members(fingerprints={member.party: member.fingerprint for member in task.cohort[:3]})
+    policy = Policy(share_noise_with={"runners-2": task.cohort[1].fingerprint})
+    assert [_heard_of(member.party, members, policy, pinned()) for member in task.cohort[:4]] == [
+        "this node",
+        "listed under share_noise_with",
+        "confirmed before",
+        "NEW to this node",
+    ]

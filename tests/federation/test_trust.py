@@ -33,7 +33,7 @@ def test_shared_noise_trusts_as_many_survivors_as_its_shares_were_made_for(parti
     assert f"{honest} shares are enough" in words
     assert f"at least {honest} must be honest survivors" in words
     assert f"({2 * parties // 3 + 1} of {parties} open it, min_parties = {min_parties})" in words
-    assert f"against the coordinator and {colluding} parties together" in words
+    assert f"against the coordinator and {'one party' if colluding == 1 else f'{colluding} parties'} together" in words
     assert "could invent some" in words
 
 
