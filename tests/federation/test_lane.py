@@ -262,3 +262,18 @@ def test_lanes_are_those_of_the_vector_files(case):
     padded = np.pad(lanes, (0, lane.coordinates(30) - len(lanes)))
     decoded = lane.from_lanes(padded, 30, case["clip"], case["parties"], bits, case["seed"])
     assert np.allclose(decoded, [float.fromhex(value) for value in case["decoded"]], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("apart", "least", "most"), [(1, 0.0, 1e-4), (64, 0.0, 1e-4), (4096, 1e-3, 5e-3)])
+def test_how_often_sums_of_vectors_wrap_whose_values_stand_far_apart(apart, least, most):
+    """All parties send the same one at the clip; the first rotation cannot spread values 4096 places apart evenly."""
+    size, seeds = 2**17, 8
+    places = np.arange(0, size, apart)
+    half = 2**7 * lane.step(size, 1.0, PARTIES, 8)
+    beyond = 0
+    for seed in range(seeds):
+        vector = np.zeros(size)
+        vector[places] = np.random.default_rng(0).standard_normal(len(places))
+        turned = lane.spread(vector[None] / np.linalg.norm(vector), seed)[0]
+        beyond += np.count_nonzero(np.abs(PARTIES * turned) > half)
+    assert least <= beyond / (seeds * size) <= most
