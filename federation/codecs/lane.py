@@ -10,9 +10,9 @@ it passes any bound at most `DOMINATED` times as often as a normal variable of t
 2006, "On normal domination of (super)martingales"). The probability is to be at most `WRAPPED`, and 4^-bits: then
 wrapping adds less to the error than rounding does.
 
-That variance is a coordinate's share of the whole, which the first rotation gives to vectors whose values stand anywhere.
-Where all stand multiples of 512 places apart (the one column of a weight matrix that moved), blocks get more or less than
-their share, and up to 0.3 % of the coordinates wrap if all parties send such a vector, alike and at the clip.
+That variance is a coordinate's share of the whole, which the first rotation gives to vectors whose values stand
+anywhere. Where all stand multiples of 512 places apart (the one column of a weight matrix that moved), blocks get more
+or less than their share, and up to 0.3 % of the coordinates wrap if all parties send such a vector at the clip.
 
 Packed: a lane's lowest bit first, lane after lane; the bits that fill the last byte are zero.
 """
