@@ -9,11 +9,15 @@ from federation.ids import PartyId
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back from one party: bytes of an answer, or a reason of the transport's own (`failure`)."""
+    """What came back from one party: bytes of an answer, or a reason of the transport's own (`failure`).
+
+    `resent`: bytes of the request that left once more, for a node that was started again; negative if it never left.
+    """
 
     party: PartyId
     blob: bytes | None
     failure: str = ""
+    resent: int = 0
 
 
 class Link(Protocol):

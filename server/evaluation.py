@@ -2,11 +2,12 @@
 
 from federation import wire
 from federation.errors import PacelineError, WireError
+from federation.ids import PartyId
 from federation.link import Link, Reply
 from federation.messages import RefusalAnswer, ScoresAnswer
 from server import cohort, view
 from server.coordinator import Coordinator, Model, Run
-from server.questions import Question, pose
+from server.questions import Question, count, pose
 from server.store import EvaluationRecord, PartyRound
 
 MAX_SUM = 1e15
@@ -27,13 +28,18 @@ def evaluate(coordinator: Coordinator, link: Link, run: Run, model: Model) -> No
         return
     scored = {record.party for record in coordinator.store.evaluations(run.digest) if record.round == model.round}
     parties = [party for party in cohort.evaluators(coordinator, link, run) if party not in scored]
+    _abandon(coordinator, run, model.round if parties else None)
     if not parties:
         return
-    _abandon_earlier(coordinator, run, model.round)
     posed = pose(coordinator, run, KIND, model, model.round)
     replies = view.ask(coordinator, link, run, model, posed, parties)
-    outcomes = [_record(coordinator, run, posed.question, reply, bytes_down) for reply, bytes_down in replies]
-    coordinator.store.close_attempt(run.digest, KIND, posed.question.attempt, outcomes)
+    outcomes: dict[PartyId, PartyRound] = {}
+    for reply in replies:
+        if reply.party in outcomes:
+            count(coordinator, posed.question, reply)  # a second answer of one party changes nothing
+        else:
+            outcomes[reply.party] = _record(coordinator, run, posed.question, reply)
+    coordinator.store.close_attempt(run.digest, KIND, posed.question.attempt, tuple(outcomes.values()))
 
 
 def _asked_before(coordinator: Coordinator, run: Run, round_number: int) -> bool:
@@ -42,19 +48,19 @@ def _asked_before(coordinator: Coordinator, run: Run, round_number: int) -> bool
     return any(a.kind == KIND and a.round == round_number and a.ended_at is not None for a in attempts)
 
 
-def _abandon_earlier(coordinator: Coordinator, run: Run, round_number: int) -> None:
-    """Give up what a crash left open of an earlier round: its question must not be asked with this round's model."""
+def _abandon(coordinator: Coordinator, run: Run, round_number: int | None) -> None:
+    """Give up what a crash left open, unless it is of this round: another question must not be asked with its model."""
     left = coordinator.store.open_attempt(run.digest, KIND)
     if left is not None and left.round != round_number:
         coordinator.store.fail_attempt(run.digest, KIND, left.number, {})
 
 
-def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply, bytes_down: int) -> PartyRound:
+def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply) -> PartyRound:
     """One party's scores on disk, or why there are none."""
-    outcome, code = "answered", ""
+    outcome, code, head = "answered", "", None
     try:
         answer = _check(coordinator, reply, question)
-        coordinator.store.save_head(reply.party, answer.ledger_head)
+        head = answer.ledger_head
         coordinator.store.record_evaluation(
             EvaluationRecord(
                 task=run.digest,
@@ -68,7 +74,8 @@ def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply
         )
     except PacelineError as error:
         outcome, code = "refused" if reply.blob else "late", str(error)[:80]
-    return PartyRound(reply.party, outcome, code, bytes_up=len(reply.blob or b""), bytes_down=bytes_down)
+    count(coordinator, question, reply, head)
+    return PartyRound(reply.party, outcome, code)
 
 
 def _check(coordinator: Coordinator, reply: Reply, question: Question) -> ScoresAnswer:

@@ -1,6 +1,9 @@
-"""Questions that survive a crash: each is on disk before it is sent, and asked again word for word after a restart."""
+"""Questions that survive a crash: each is on disk before it is sent, and asked again word for word after a restart.
 
-from collections.abc import Mapping
+So are the bytes that they take.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -10,6 +13,8 @@ import numpy as np
 
 from federation import wire
 from federation.codecs.seeds import shared_seed
+from federation.ids import LedgerHead, PartyId, TaskDigest
+from federation.link import Link, Reply
 from federation.messages import (
     AgreeRequest,
     EvaluateRequest,
@@ -68,6 +73,23 @@ def pose(
         question = KINDS[kind].model_validate_json(attempt.request).model_copy(update=_fresh(coordinator, run))
         payload, _ = _outgoing(run, kind, model, question.nonce)
     return Posed(question, wire.pack(question, payload, coordinator.identity))
+
+
+def ask(
+    coordinator: Coordinator, link: Link, question: Question, requests: Mapping[PartyId, bytes], deadline_s: float
+) -> Iterator[Reply]:
+    """Send a question that is open, and hand back replies as they arrive; what is sent is counted before it leaves."""
+    coordinator.store.sending(_key(question), {party: len(blob) for party, blob in requests.items()})
+    return link.ask(requests, deadline_s)
+
+
+def count(coordinator: Coordinator, question: Question, reply: Reply, head: LedgerHead | None = None) -> None:
+    """Count the bytes of a reply, whatever they say, and keep the head that the party showed."""
+    coordinator.store.heard(_key(question), reply.party, len(reply.blob or b""), reply.resent, head)
+
+
+def _key(question: Question) -> tuple[TaskDigest, str, int]:
+    return question.task, question.kind, question.attempt
 
 
 def _new(

@@ -21,7 +21,7 @@ from server import cohort, memory, release, robust, view
 from server.aggregation import Declined, Folded, Masked, Readable, Total, advance, check, fold, nothing, share_present
 from server.coordinator import Coordinator, Model, Run, from_bytes, run_of, to_bytes
 from server.evaluation import evaluate
-from server.questions import Posed, pose
+from server.questions import Posed, ask, count, pose
 from server.secure import Desk
 from server.shares import DEALT_WRONGLY, DealtWrongly
 from server.store import PartyRound, RoundRecord, TaskState
@@ -55,24 +55,26 @@ def first_or_latest(coordinator: Coordinator, link: Link, run: Run) -> Model:
     """The last committed model, or the first weights from the algorithm provider, committed as round 0."""
     latest = coordinator.store.latest_model(run.digest)
     if latest is None:
-        model, attempt = initialise(coordinator, link, run)
-        coordinator.store.commit_initial(run.digest, to_bytes(model))
-        coordinator.store.close_attempt(run.digest, "initialise", attempt)
+        model, provider = initialise(coordinator, link, run)
+        coordinator.store.commit_initial(run.digest, to_bytes(model), provider)
         return model
     return from_bytes(latest.round, latest.data, latest.memory)
 
 
-def initialise(coordinator: Coordinator, link: Link, run: Run) -> tuple[Model, int]:
-    """Ask the cohort's algorithm provider for the first weights; also its attempt, which is still open."""
+def initialise(coordinator: Coordinator, link: Link, run: Run) -> tuple[Model, PartyRound]:
+    """Ask the cohort's algorithm provider for the first weights; also what it did, in an attempt that is still open."""
     provider = cohort.initialiser(coordinator, link, run)
     posed = pose(coordinator, run, "initialise", None, 0)
     failure: PacelineError = LinkError("no answer came")
-    for reply in link.ask({provider: posed.blob}, run.manifest.round_deadline_s):
+    did = PartyRound(provider, "late", attempt=posed.question.attempt)
+    for reply in ask(coordinator, link, posed.question, {provider: posed.blob}, run.manifest.round_deadline_s):
+        count(coordinator, posed.question, reply)
         try:
-            return _initial_model(coordinator, run, posed, reply), posed.question.attempt
+            model = _initial_model(coordinator, run, posed, reply)
+            return model, replace(did, outcome="answered")
         except PacelineError as error:
-            failure = error
-    coordinator.store.fail_attempt(run.digest, "initialise", posed.question.attempt, {provider: str(failure)})
+            failure, did = error, replace(did, outcome=_outcome(error), code=str(error)[:200])
+    coordinator.store.fail_attempt(run.digest, "initialise", did.attempt, {provider: str(failure)}, (did,))
     raise RoundFailed(f"{provider} gave no first weights: {failure}", {provider: str(failure)}) from failure
 
 
@@ -131,15 +133,13 @@ def collect(coordinator: Coordinator, link: Link, run: Run, model: Model, member
     collected = _nothing_yet(run, model, posed, len(members))
     keys = coordinator.store.active_party_keys()
     asked = _usable(desk, collected.question, members)
-    for reply, bytes_down in view.ask(coordinator, link, run, model, posed, asked):
+    for reply in view.ask(coordinator, link, run, model, posed, asked):
         if any(party.party == reply.party for party in collected.parties):
+            count(coordinator, posed.question, reply)
             continue  # a second answer of one party changes nothing
         collected = _fold_reply(run, collected, reply, keys)
-        if reply.party in collected.heads:  # at once: what was charged is charged, whatever becomes of the attempt
-            coordinator.store.save_head(reply.party, collected.heads[reply.party])
-        done = replace(
-            collected.parties[-1], bytes_down=bytes_down, seconds=time.monotonic() - began, at=coordinator.clock()
-        )
+        count(coordinator, posed.question, reply, collected.heads.get(reply.party))
+        done = replace(collected.parties[-1], seconds=time.monotonic() - began, at=coordinator.clock())
         collected = replace(collected, parties=(*collected.parties[:-1], done))
         del reply  # or it would stay in memory beside the next one
     return replace(collected, seconds=time.monotonic() - began)
@@ -227,7 +227,7 @@ def _nothing_yet(run: Run, model: Model, posed: Posed, asked: int) -> Collected:
 
 def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId, bytes]) -> Collected:
     """One reply, checked and added to the sum, or noted with the reason why not."""
-    done = PartyRound(reply.party, "answered", bytes_up=len(reply.blob or b""))
+    done = PartyRound(reply.party, "answered")
     heads, total = collected.heads, collected.total
     try:
         if reply.blob is None:
@@ -235,14 +235,18 @@ def _fold_reply(run: Run, collected: Collected, reply: Reply, keys: dict[PartyId
         checked = check(reply.blob, _key(keys, reply.party), reply.party, collected.question, (run, total.size))
         total, heads = fold(total, checked), {**heads, reply.party: checked.ledger_head}
         done = replace(done, snapshot=checked.snapshot, code=checked.words())
-    except Declined as error:
-        done = replace(done, outcome="refused", code=str(error))
-        heads = {**heads, reply.party: error.ledger_head} if error.ledger_head else heads
-    except LinkError as error:
-        done = replace(done, outcome="late", code=str(error)[:80])
     except PacelineError as error:
-        done = replace(done, outcome="invalid", code=str(error)[:200])
+        done = replace(done, outcome=_outcome(error), code=str(error)[:200])
+        head = error.ledger_head if isinstance(error, Declined) else None
+        heads = {**heads, reply.party: head} if head else heads
     return replace(collected, total=total, heads=heads, parties=(*collected.parties, done))
+
+
+def _outcome(error: PacelineError) -> str:
+    """How the record calls what a party did that led to `error`."""
+    if isinstance(error, Declined):
+        return "refused"
+    return "late" if isinstance(error, LinkError) else "invalid"
 
 
 def _key(keys: dict[PartyId, bytes], party: PartyId) -> bytes:

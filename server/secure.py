@@ -27,7 +27,7 @@ from federation.messages import (
 from privacy.secagg.shamir import SHARE_BYTES
 from server.aggregation import Declined
 from server.coordinator import Coordinator, Run
-from server.questions import KINDS, Posed, pose
+from server.questions import KINDS, Posed, ask, count, pose
 from server.shares import Shares
 from server.store import PartyRound
 from server.store.mask_keys import Prepared
@@ -169,13 +169,14 @@ class Desk:
         What each party did is on record at the end.
         """
         parties: dict[PartyId, PartyRound] = {}
-        for reply in self.link.ask(requests, self.run.manifest.round_deadline_s):
+        for reply in ask(self.coordinator, self.link, posed.question, requests, self.run.manifest.round_deadline_s):
             if reply.party in parties:
+                count(self.coordinator, posed.question, reply)
                 continue  # a second answer of one party changes nothing
-            outcome, code = "answered", ""
+            outcome, code, head = "answered", "", None
             try:
                 answer, payload = self._read(posed, reply)
-                self.coordinator.store.save_head(reply.party, answer.ledger_head)
+                head = answer.ledger_head
                 use(reply.party, answer, payload)
             except Declined as error:
                 outcome, code = "refused", str(error)
@@ -183,9 +184,8 @@ class Desk:
                 outcome, code = "late", str(error)[:80]
             except PacelineError as error:
                 outcome, code = "invalid", str(error)[:200]
-            up, down = len(reply.blob or b""), len(requests[reply.party])
-            at = self.coordinator.clock()
-            parties[reply.party] = PartyRound(reply.party, outcome, code, bytes_up=up, bytes_down=down, at=at)
+            count(self.coordinator, posed.question, reply, head)
+            parties[reply.party] = PartyRound(reply.party, outcome, code, at=self.coordinator.clock())
         question = posed.question
         self.coordinator.store.close_attempt(question.task, question.kind, question.attempt, tuple(parties.values()))
 

@@ -1,8 +1,9 @@
 """The bytes of a task's rounds, beside what the same models and updates take in fp32.
 
-Counted is what was really sent: every attempt, headers, keys and shares of secure rounds. In fp32 each party that was
-asked would be sent 4 bytes per value of the model, and each that answered would send 4 per value of its update, without
-any header.
+Counted is what was really sent: every attempt, headers, keys and shares of secure rounds, the first weights, views for
+those who cannot follow, and what is sent again after a crash of either side. In fp32 each party that was asked would be
+sent 4 bytes per value of the model once, and each that answered would send 4 per value of its update, both without any
+header.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,10 @@ class Compared:
 
 
 def compared(manifest: Manifest, round_number: int, traffic: Traffic) -> Compared:
-    """The bytes of one round beside fp32."""
+    """The bytes of one round beside fp32; those of round 0 are the first weights, which nothing is sent for."""
+    if round_number == 0:
+        whole, _ = _values(manifest.workload.name, workloads.find(manifest.workload.name).phases[0].name, ())
+        return Compared(traffic.up, traffic.down, FP32_BYTES * traffic.answered * whole, 0)
     order = phases.turns(workloads.find(manifest.workload.name), manifest.training.phases)
     phase = order[(round_number - 1) % len(order)].name
     model, update = _values(manifest.workload.name, phase, manifest.training.trains)
@@ -65,11 +69,13 @@ def ratio(sent: float, fp32: float) -> float | None:
 def in_words(times: float | None) -> str:
     """A ratio as people read it; nothing where there is none.
 
-    >>> in_words(85.3), in_words(1.6), in_words(0.31), in_words(None)
-    ('85 times fewer than fp32', '1.6 times fewer than fp32', '3.2 times more than fp32', '')
+    >>> in_words(85.3), in_words(1.6), in_words(0.31), in_words(0.99)
+    ('85 times fewer than fp32', '1.6 times fewer than fp32', '3.2 times more than fp32', 'as many as fp32')
     """
     if times is None:
         return ""
+    if 0.95 <= times < 1.05:
+        return "as many as fp32"
     few = times >= 1
     count = times if few else 1 / times
     return f"{count:.{0 if count >= 10 else 1}f} times {'fewer' if few else 'more'} than fp32"

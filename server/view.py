@@ -16,6 +16,7 @@ from federation.link import Link, Reply
 from federation.messages import RefusalAnswer
 from federation.shared_view import NO_SEED, WHOLE, is_shared, join
 from federation.workload import flatten
+from server import questions
 from server.coordinator import Coordinator, Model, Run, trail_of
 from server.questions import Posed
 from server.trail import Difference, Trail, grown
@@ -34,19 +35,18 @@ def followed(run: Run, before: Model, after: Model) -> Model:
 
 def ask(
     coordinator: Coordinator, link: Link, run: Run, model: Model, posed: Posed, parties: Collection[PartyId]
-) -> Iterator[tuple[Reply, int]]:
-    """The reply of each of `parties` as it arrives, with how many bytes were sent to it."""
+) -> Iterator[Reply]:
+    """The reply of each of `parties` as it arrives; its bytes are for the caller to count."""
     if is_shared(run.manifest.exchange):
         yield from _ask_what_lacks(coordinator, link, run, model, posed, parties)
         return
-    for reply in link.ask(dict.fromkeys(parties, posed.blob), run.manifest.round_deadline_s):
-        yield reply, len(posed.blob)
-        del reply  # whoever took it is done with it: the next one comes alone
+    requests = dict.fromkeys(parties, posed.blob)
+    yield from questions.ask(coordinator, link, posed.question, requests, run.manifest.round_deadline_s)
 
 
 def _ask_what_lacks(
     coordinator: Coordinator, link: Link, run: Run, model: Model, posed: Posed, parties: Collection[PartyId]
-) -> Iterator[tuple[Reply, int]]:
+) -> Iterator[Reply]:
     """The same where nodes keep a view: each is sent the differences that it lacks, or the whole view.
 
     Who cannot follow is asked again with the whole view, once, in what is left of the round's time.
@@ -55,18 +55,26 @@ def _ask_what_lacks(
     lacking = {party: trail.since(behind.get(party)) for party in parties}
     packed = {steps: _packed(coordinator, posed, trail, steps) for steps in {*lacking.values()}}
     stale: dict[PartyId, Reply] = {}
-    for reply in link.ask({party: packed[steps] for party, steps in lacking.items()}, run.manifest.round_deadline_s):
+    requests = {party: packed[steps] for party, steps in lacking.items()}
+    for reply in questions.ask(coordinator, link, posed.question, requests, run.manifest.round_deadline_s):
         if lacking[reply.party] is not None and _cannot_follow(coordinator, posed, reply):
             stale[reply.party] = reply
         else:
-            yield reply, len(packed[lacking[reply.party]])
-        del reply
+            yield reply
+        del reply  # whoever took it is done with it: the next one comes alone
     left_s = run.manifest.round_deadline_s - (time.monotonic() - began)
-    whole = _packed(coordinator, posed, trail, None) if stale and left_s > 0 else b""
-    for reply in link.ask(dict.fromkeys(stale, whole), left_s) if whole else stale.values():
-        # Lost the second time, it stays the refusal that it was: the next question comes with the whole view.
-        sent = len(packed[lacking[reply.party]]) + len(whole)
-        yield reply if reply.blob else stale[reply.party], sent
+    if not stale or left_s <= 0:
+        yield from stale.values()
+        return
+    whole = dict.fromkeys(stale, _packed(coordinator, posed, trail, None))
+    for reply in questions.ask(coordinator, link, posed.question, whole, left_s):
+        first = stale[reply.party]
+        if reply.blob:
+            questions.count(coordinator, posed.question, first)
+            yield reply
+        else:  # it stays the refusal that it was: the next question comes with the whole view
+            yield replace(first, resent=first.resent + reply.resent)
+        del reply
 
 
 def _packed(coordinator: Coordinator, posed: Posed, trail: Trail, steps: tuple[Difference, ...] | None) -> bytes:

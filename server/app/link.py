@@ -5,8 +5,9 @@ from federation import flower
 # isort: split
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -28,9 +29,12 @@ log = logging.getLogger("paceline.link")
 
 @dataclass
 class _Asked:
-    """Who still owes an answer to one request: message numbers by party, and when each node was last switched on."""
+    """Who still owes an answer to one request: message numbers by party, how often it left for each, and when each node
+    was last switched on.
+    """
 
     nodes: dict[PartyId, int]
+    copies: Counter[PartyId] = field(default_factory=Counter)
     parties: dict[str, PartyId] = field(default_factory=dict)
     activated: dict[int, str] = field(default_factory=dict)
     looked_at: float = 0.0
@@ -69,15 +73,18 @@ class FlowerLink:
         end = time.monotonic() + deadline_s
         asked = _Asked({party: node for node, party in self._active().items() if party in requests})
         for party in sorted(requests.keys() - asked.nodes.keys()):
-            yield Reply(party, None, "revoked, gone, or not joined")
+            yield Reply(party, None, "revoked, gone, or not joined", -len(requests[party]))
         yield from self._send(asked, requests, sorted(asked.nodes), deadline_s)
         while asked.parties and time.monotonic() < end:
-            yield from self._arrived(asked)
+            for reply in self._arrived(asked):
+                yield replace(reply, resent=(asked.copies[reply.party] - 1) * len(requests[reply.party]))
+                del reply  # or it would stay in memory beside the next one
             yield from self._ask_again(asked, requests, end - time.monotonic())
             if asked.parties:
                 time.sleep(POLL_S)
         for party in sorted(asked.waiting()):
-            yield Reply(party, None, f"no answer within {deadline_s:g} s")
+            resent = (asked.copies[party] - 1) * len(requests[party])
+            yield Reply(party, None, f"no answer within {deadline_s:g} s", resent)
         self._old.update(asked.parties)
 
     def _send(
@@ -95,8 +102,9 @@ class FlowerLink:
         for party, number in zip(parties, self._grid.push_messages(messages), strict=True):
             if number:
                 asked.parties[number] = party
+                asked.copies[party] += 1
             elif party not in asked.waiting():
-                yield Reply(party, None, "not connected")
+                yield Reply(party, None, "not connected", -len(requests[party]))
 
     def _ask_again(self, asked: _Asked, requests: Mapping[PartyId, bytes], left_s: float) -> Iterator[Reply]:
         """Ask nodes that were restarted once more: what they had fetched is lost, and Flower never delivers it twice.

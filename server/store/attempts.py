@@ -8,8 +8,10 @@ from sqlalchemy import Row, bindparam, case, func, insert, select, update
 from sqlmodel import col
 
 from federation.errors import StoreError
-from federation.ids import PartyId, TaskDigest
+from federation.ids import LedgerHead, PartyId, TaskDigest
+from server.store import on_the_way
 from server.store.database import Transaction
+from server.store.on_the_way import Key
 from server.store.parties import Parties
 from server.store.records import Attempt, PartyRound, Traffic
 from server.store.tables import AttemptTable, PartyRoundTable, TaskTable
@@ -17,7 +19,9 @@ from server.store.tables import AttemptTable, PartyRoundTable, TaskTable
 OPEN, FAILED, COMMITTED = "open", "failed", "committed"
 ANSWERED, REFUSED = "answered", "refused"
 ABOUT_MODELS = ("train", "evaluate")
-EXCHANGE = ("train", "prepare", "agree", "unmask")
+WITH_WEIGHTS = ("initialise", "train")
+BESIDE_TRAINING = ("prepare", "agree", "unmask")
+EXCHANGE = (*WITH_WEIGHTS, *BESIDE_TRAINING)
 """The kinds of questions that make a round; scores are no part of it."""
 
 # Built once, and columns instead of objects: every round needs them.
@@ -28,13 +32,16 @@ LOCK = select(col(TaskTable.digest)).where(col(TaskTable.digest) == bindparam("o
 NEWEST = select(func.max(_ATTEMPT.c.number)).where(*_KIND)
 IN_WORK = select(_ATTEMPT).where(*_KIND, _ATTEMPT.c.state == OPEN)
 LAST = select(_ATTEMPT).where(*_KIND).order_by(_ATTEMPT.c.number.desc()).limit(1)
+LEFT_OPEN = select(_ATTEMPT.c.kind, _ATTEMPT.c.number).where(
+    _ATTEMPT.c.task == bindparam("of_task"), _ATTEMPT.c.kind.in_(BESIDE_TRAINING), _ATTEMPT.c.state == OPEN
+)
 BEGIN = insert(_ATTEMPT)
 STATE = select(_ATTEMPT.c.state, _ATTEMPT.c.round).where(*_ONE).with_for_update()
 END = update(_ATTEMPT).where(*_ONE)
 BEGUN = select(_ATTEMPT.c.round).where(*_KIND)
 DID = insert(_DONE)
-_UPDATES = case((_DONE.c.kind == "train", 1), else_=0)
-_CAME = case(((_DONE.c.kind == "train") & (_DONE.c.outcome == ANSWERED), 1), else_=0)
+_UPDATES = case((_DONE.c.kind.in_(WITH_WEIGHTS), 1), else_=0)
+_CAME = case((_DONE.c.kind.in_(WITH_WEIGHTS) & (_DONE.c.outcome == ANSWERED), 1), else_=0)
 _FAILED_ROUNDS = select(_ATTEMPT.c.round).where(*_KIND, _ATTEMPT.c.state == FAILED)
 MARKED = (
     select(_DONE.c.party)
@@ -72,6 +79,22 @@ class Attempts(Parties):
             self.append(session, "attempt", {"task": task, "kind": kind, "attempt": number, "round": round})
             return number
 
+    def sending(self, key: Key, sizes: Mapping[PartyId, int]) -> None:
+        """So many bytes are about to be sent to each party in an open attempt; on disk before they leave."""
+        with self.transaction() as session:
+            for party, size in sizes.items():
+                on_the_way.add(session, key, party, 0, size)
+
+    def heard(self, key: Key, party: PartyId, came: int, resent: int = 0, head: LedgerHead | None = None) -> None:
+        """So many bytes came from a party in an open attempt, `resent` went there again; with the head that it showed.
+
+        At once: what was charged is charged, whatever becomes of the attempt.
+        """
+        if came or resent or head:
+            with self.transaction() as session:
+                on_the_way.add(session, key, party, came, resent)
+                self.save_heads(session, {party: head} if head else {})
+
     def open_attempt(self, task: TaskDigest, kind: str) -> Attempt | None:
         """The attempt that was begun and neither committed nor given up; there is at most one of a kind."""
         with self.reading() as session:
@@ -95,6 +118,8 @@ class Attempts(Parties):
         """Give an open attempt up, with a reason per party; its number is never used again."""
         with self.transaction() as session:
             round = self._close(session, (task, kind, attempt), FAILED, reasons)
+            if kind == "train":
+                self._give_up_rest(session, task)
             self._add_parties(session, (task, kind, attempt), round, parties)
             words = {"task": task, "kind": kind, "attempt": attempt, "reasons": dict(reasons)}
             self.append(session, "attempt-failed", words)
@@ -165,14 +190,20 @@ class Attempts(Parties):
         session.core.execute(END, which | ended)
         return int(row.round)
 
+    def _give_up_rest(self, session: Transaction, task: TaskDigest) -> None:
+        """End what a crash left open about a training attempt that is over, so that its bytes are on record."""
+        for row in session.core.execute(LEFT_OPEN, {"of_task": task}).all():
+            key = (task, row.kind, row.number)
+            self._add_parties(session, key, self._close(session, key, FAILED, {}), ())
+
     def _add_parties(
         self, session: Transaction, key: tuple[TaskDigest, str, int], round: int, parties: Sequence[PartyRound]
     ) -> None:
-        """What each of `parties` did in an attempt at `round`."""
+        """What each of `parties` did in an attempt at `round`, with the bytes that it took."""
         task, kind, attempt = key
         same = {"task": task, "kind": kind, "attempt": attempt, "round": round, "at": self.clock()}
-        if parties:
-            session.core.execute(DID, [vars(party) | same for party in parties])
+        if did := on_the_way.taken(session, key, parties):
+            session.core.execute(DID, [vars(party) | same for party in did])
 
 
 def lock(session: Transaction, task: TaskDigest) -> None:

@@ -113,13 +113,8 @@ class Parties(AuditLog):
         with self.reading() as session:
             return session.get_one(CounterTable, "membership").value
 
-    def save_head(self, party: PartyId, head: LedgerHead) -> None:
-        """Remember the last head that `party` showed."""
-        with self.transaction() as session:
-            self.save_heads(session, {party: head})
-
     def save_heads(self, session: Transaction, heads: Mapping[PartyId, LedgerHead]) -> None:
-        """The same for several, within a transaction."""
+        """Remember the last heads that parties showed, within a transaction."""
         for party, head in heads.items():
             if not session.core.execute(HEAD_MOVED, {"of_party": party, "head": head}).rowcount:
                 session.core.execute(FIRST_HEAD, {"party": party, "head": head})

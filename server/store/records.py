@@ -112,7 +112,7 @@ class PartyRound:
 @dataclass(frozen=True)
 class Traffic:
     """What a round's questions and answers took, headers included: those of every attempt at it, and all kinds of them
-    but scores. `asked` and `answered` count the questions for updates and the updates that came.
+    but scores. `asked` and `answered` count the questions for updates, or first weights, and those that came.
     """
 
     up: int = 0

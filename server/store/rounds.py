@@ -11,7 +11,7 @@ from federation.errors import StoreError
 from federation.ids import TaskDigest
 from server.store.attempts import ANSWERED, COMMITTED, Attempts, lock, traffic
 from server.store.database import Transaction
-from server.store.records import RoundRecord, RoundRow, StoredModel, Traffic
+from server.store.records import PartyRound, RoundRecord, RoundRow, StoredModel, Traffic
 from server.store.tables import MemoryTable, ModelTable, RoundTable
 
 # Built once, and columns instead of objects: every round needs them.
@@ -33,14 +33,21 @@ REMEMBER_NOW = update(_MEMORY).where(_MEMORY.c.task == bindparam("of_task"))
 class Rounds(Attempts):
     """From the first weights to the last round."""
 
-    def commit_initial(self, task: TaskDigest, model: bytes) -> str:
-        """Round 0: the first weights. `StoreError` if there are others already. Returns their digest."""
+    def commit_initial(self, task: TaskDigest, model: bytes, provider: PartyRound | None = None) -> str:
+        """Round 0: the first weights; `provider`: who gave them in which attempt, if anybody was asked for them.
+
+        `StoreError` if there are others already. Returns their digest.
+        """
         with self.transaction() as session:
             lock(session, task)
             if _last(session, task) is not None:
                 raise StoreError("this task has its first weights already; they are never replaced.")
+            if provider:
+                key = (task, "initialise", provider.attempt)
+                self._add_parties(session, key, self._close(session, key, COMMITTED, {}), [provider])
+            took = traffic(session, task, 0).get(0, Traffic())
             digest = _add_model(session, model)
-            first = RoundRow(0, None, digest, (), 1.0, 0.0, 0, 0, self.clock())
+            first = RoundRow(0, None, digest, (), 1.0, 0.0, took.up, took.down, self.clock())
             _add(session, task, first, None)
             self.append(session, "initial", {"task": task, "model": digest})
             return digest
@@ -62,6 +69,7 @@ class Rounds(Attempts):
                 raise StoreError(
                     f"attempt {record.attempt} was begun for round {begun_for}, not {record.round}; nothing changed."
                 )
+            self._give_up_rest(session, record.task)
             self._add_parties(session, key, record.round, record.parties)
             took = traffic(session, record.task, record.round).get(record.round, Traffic())
             row = _row(record, _add_model(session, record.model), took, self.clock())

@@ -172,6 +172,18 @@ class PartyRoundTable(SQLModel, table=True):
     __table_args__ = (Index("ix_party_round_task_round", "task", "round"),)
 
 
+class OnTheWayTable(SQLModel, table=True):
+    """What went to each party and came from it in an attempt that is open; gone when it ends."""
+
+    __tablename__ = "on_the_way"
+    task: str = Field(primary_key=True, max_length=64, foreign_key="task.digest")
+    kind: str = Field(primary_key=True, max_length=20)
+    attempt: int = Field(primary_key=True)
+    party: str = Field(primary_key=True, max_length=40)
+    bytes_up: int = Field(sa_type=BIG_NUMBER)
+    bytes_down: int = Field(sa_type=BIG_NUMBER)
+
+
 class EvaluationTable(SQLModel, table=True):
     """Scores that parties disclosed; never changed."""
 

@@ -367,7 +367,9 @@ def test_no_answer_of_an_old_copy_shows_its_own_head(
 
 
 def test_the_ledgers_of_parties_outside_of_the_cohort_are_not_told(federation: Federation, launch: Launch) -> None:
-    federation.coordinator.store.save_head(PartyId("somebody-else"), LedgerHead("cd" * 32))
+    store = federation.coordinator.store
+    with store.transaction() as session:
+        store.save_heads(session, {PartyId("somebody-else"): LedgerHead("cd" * 32)})
     question, _ = posed(federation, launch())
     assert "somebody-else" not in question.ledger_heads
 

@@ -163,8 +163,7 @@ class Weather:
                 continue
             for reply in self.town.federation.link.ask({party: blob}, deadline_s):
                 came = Reply(party, None, "no answer in time") if party in self.lost.get(about, ()) else reply
-                if question.kind != "initialise":  # of which nothing is on record
-                    self.sizes[question.kind, question.attempt, party] = (len(blob), len(came.blob or b""))
+                self.sizes[question.kind, question.attempt, party] = (len(blob), len(came.blob or b""))
                 yield came
         self.heard.pop(about, lambda: None)()
 
@@ -358,7 +357,7 @@ def test_all_bytes_are_on_record(four: Town) -> None:
     four.run(name, weather)
     rows = four.asked(name)
     assert {(row.kind, row.attempt) for row in rows} == {
-        *(("prepare", 0), ("train", 0), ("agree", 0), ("unmask", 0)),
+        *(("initialise", 0), ("prepare", 0), ("train", 0), ("agree", 0), ("unmask", 0)),
         *(("prepare", 1), ("train", 1), ("unmask", 1)),
     }
     assert {(row.kind, row.attempt, row.party): (row.bytes_down, row.bytes_up) for row in rows} == weather.sizes

@@ -50,6 +50,12 @@ def test_control_variates_travel_both_ways() -> None:
     assert scaffold.fp32_down == plain.fp32_down + 3 * plain.fp32_up // 2
 
 
+def test_for_the_first_weights_nothing_is_sent_in_fp32_and_all_of_them_come() -> None:
+    whole = sum(tensor.numel() for tensor in workloads.find("exercise_recognition").initial(0).values())
+    took = traffic.compared(manifest("exercise_recognition", trains=("head.",)), 0, Traffic(500, 90, 1, 1))
+    assert took == Compared(500, 90, 4 * whole, 0)
+
+
 def test_rounds_add_up_and_nothing_has_no_ratio() -> None:
     assert Compared(1, 2, 30, 40) + Compared(1, 1, 1, 1) == Compared(2, 3, 31, 41)
     assert Compared().ratio is None
