@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from federation.acceptance import accept
+from federation.acceptance import ACCEPTANCE, accept
 from federation.enrolment import MAX_BODY_BYTES
 from federation.ids import PartyId
 from federation.signing import (
     Identity,
     SignedManifest,
+    canonical,
     sign_digest,
     verify_manifest,
 )
@@ -210,6 +211,19 @@ def test_nobody_signs_or_accepts_in_another_name(ready: Any, task: Any) -> None:
         response = ready.signed_call("coaches", "POST", path, signature.model_dump_json().encode())
         assert response.status_code == 403, response.text
     assert (ready.store.signed_manifest("pace"), ready.store.accepted(task.digest)) == before
+
+
+@pytest.mark.parametrize("useless", ["00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f"])
+def test_a_key_to_seal_to_that_hides_nothing_is_refused_at_the_door(ready: Any, task: Any, useless: str) -> None:
+    """Nodes deal no shares at all where one acceptance names such a key: so one party could stop every secure round."""
+    ready.sign(task)
+    coaches = ready.identities["coaches"]
+    yes = accept(coaches, PartyId("coaches"), task.digest, ready.clock()).model_copy(update={"seal_key": useless})
+    words = canonical(yes.model_dump(mode="json", exclude={"signature"}))
+    signed = yes.model_copy(update={"signature": coaches.sign(ACCEPTANCE, words).hex()}).model_dump_json().encode()
+    said = refused(ready.signed_call("coaches", "POST", "/tasks/pace/acceptance", signed), 400, "refused")
+    assert "small subgroup" in said
+    assert ready.store.accepted(task.digest) == set()
 
 
 def test_an_unsigned_or_expired_task_cannot_be_accepted(ready: Any, task: Any) -> None:
