@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,6 +129,20 @@ def test_only_recordings_of_the_erased_may_come_again(tmp_path: Path) -> None:
             imports.replace(tx, number, rest, BitMap([known["ann"]]))
         assert store.known_recordings("x", ["1", "2", "3"]) == {"2", "3"}
         assert [(data.file, data.rows, data.number) for data in store.datasets()] == [("x/2", 1, number)]
+
+
+def test_a_database_that_knew_not_whose_a_recording_is_keeps_it_with_its_import(tmp_path: Path) -> None:
+    with open_store(tmp_path, lambda: NOW) as store:
+        known = people.person_numbers(store, ["ann", "bob"])
+        store.add_dataset(Imported("x", "x/1", 2, BitMap(known.values()), "f" * 64, False, ("1",), {"1": 0}))
+    raw = sqlite3.connect(tmp_path / "node.sqlite")
+    raw.executescript("ALTER TABLE recording DROP COLUMN person; PRAGMA user_version = 3")
+    raw.close()
+    with open_store(tmp_path, lambda: NOW) as store, store.transaction() as tx:
+        imports.replace(tx, 1, Imported("x", "x/2", 1, BitMap([1]), "e" * 64, False), BitMap([0]))
+        assert store.known_recordings("x", ["1"]) == {"1"}
+        imports.replace(tx, 1, None, BitMap([1]))
+        assert store.known_recordings("x", ["1"]) == frozenset()
 
 
 def test_an_import_that_comes_meanwhile_stops_the_erasure(lab: Node, monkeypatch: pytest.MonkeyPatch) -> None:
