@@ -6,7 +6,7 @@ CATALOGUE = {
     "idle_round": "A round in which nobody computes: our processes against Flower as shipped.",
     "learning": "How well the demo's tasks learn: federated against central, private against not.",
     "lift_weight": "A deadlift told from the other lifts: federated, central and trees; needs $PACELINE_DATA.",
-    "privacy_utility": "What privacy costs, by ε and by people, with noise that parties share; fifteen minutes.",
+    "privacy_utility": "What privacy costs, by ε and by people, with noise that parties share; twenty minutes.",
     "generation": "How much like people generated motion is: real, invented and generated windows as teachers.",
     "recommendation": "How well recommendations are: federated, private, central, and by popularity.",
 }

@@ -73,7 +73,7 @@ PRETRAINED_PEOPLE, PRETRAIN_EPOCHS = 60, 20
 
 
 def plan(size: Size) -> dict[str, Callable[[], Figures]]:
-    """Every part of the study by name; each prints what it finds, because the whole takes half an hour."""
+    """Every part of the study by name; each prints what it finds, because the whole takes twenty minutes."""
     people = cache(cases.statistics_of_people)
 
     def watches(count: int, shares: Sequence[float] = cases.SHARES) -> Case:
