@@ -35,12 +35,15 @@ def progress(json_mode: bool, label: str, total: float) -> Iterator[Callable[[fl
 
 
 def table(rows: Sequence[Mapping[str, Any]], *columns: str) -> "Table":
-    """`rows` as a table of `columns`; a heading is the column's name with spaces."""
+    """`rows` as a table of `columns`; a heading is the column's name with spaces.
+
+    On a narrow screen a long word goes on in the next line: a fingerprint that is cut off cannot be compared.
+    """
     from rich.table import Table
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        drawn.add_column(column.replace("_", " "))
+        drawn.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         drawn.add_row(*(_cell(row.get(column)) for column in columns))
     return drawn

@@ -51,8 +51,16 @@ def read_mapping(path: Path) -> ColumnMap:
     """The mapping in a TOML file, or `UsageError` that names each line that cannot be."""
     try:
         return ColumnMap.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"the mapping file {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise UsageError(
+            f"the mapping file {path} cannot be read: {error.strerror}. It says which column is what, in TOML; "
+            "docs/run-a-node.md shows one."
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"the mapping file {path} is no TOML: {error}. Perhaps --mapping names another file than the one that says "
+            "which column is what."
+        ) from error
     except ValidationError as error:
         lines = misfits(error, ColumnMap)
         raise UsageError(f"the mapping file {path} cannot be used:\n  " + "\n  ".join(lines)) from error

@@ -81,12 +81,15 @@ def invite(
     Example: paceline server invite --role data-provider --name "City Runners"
     """
     from federation.enrolment import decode_token
-    from server import enrolment
+    from server import enrolment, status
 
     with opened(folder) as (store, place):
+        before = {line["party"] for line in status.parties(store) if line["state"] == "invited"}
         token = enrolment.invite(store, place, name, role, party, valid_hours)
     invited = decode_token(token)
     data = {"party": invited.party, "token": token, "expires_at": invited.expires_at.isoformat()}
+    if invited.party in before and not json:
+        typer.echo(f"{invited.party} was invited before; the earlier token works no longer.", err=True)
     console.result(json, data, lambda out: out.print(token, soft_wrap=True))
 
 

@@ -116,6 +116,15 @@ def test_workload_list_speaks_json(capsys):
     assert all(len(item["digest"]) == 64 for item in listed)
 
 
+def test_a_fingerprint_is_whole_on_a_narrow_screen(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    said = {"party": "north-club", "fingerprint": "0123456789abcdef" * 4}
+    console.result(False, [said], lambda out: out.print(console.table([said], *said)))
+    shown = capsys.readouterr().out
+    assert "".join(line.split()[-1] for line in shown.splitlines()[1:]) == said["fingerprint"]
+    assert "…" not in shown
+
+
 def test_what_others_chose_cannot_command_the_terminal(capsys):
     said = {"name": "Runners\x1b[2J\nfingerprint: ab [bold]cd[/nothing]"}
     console.result(False, said, lambda out: console.fields(out, said))

@@ -86,6 +86,15 @@ def test_every_command_has_help_with_an_example(run: Any, group: str, command: s
     assert "--json" in text
 
 
+def test_a_second_invitation_says_that_the_first_works_no_longer(run: Any, tmp_path: Path, capsys: Any) -> None:
+    where = ("--dir", str(tmp_path / "c"))
+    run("server", "init", *where)
+    capsys.readouterr()
+    for earlier in ("", "coaches was invited before; the earlier token works no longer.\n"):
+        assert cli.run(["server", "invite", *where, "--role", "trainer", "--name", "Coaches"]) == 0
+        assert capsys.readouterr().err == earlier
+
+
 def test_a_coordinator_is_made_and_invites(run: Any, tmp_path: Path) -> None:
     where = ["--dir", str(tmp_path / "c")]
     made = run("server", "init", *where, "--name", "Club", "--host", "fed.example.org", "--port", "9999", "--json")
