@@ -19,7 +19,7 @@ from clients.node import Node
 from clients.policy import Policy
 from clients.rounds import answer
 from federation import secure, wire
-from federation.acceptance import Acceptance, accept
+from federation.acceptance import ACCEPTANCE, Acceptance, accept
 from federation.codecs import lane
 from federation.consent import Purpose
 from federation.errors import Refusal, SecaggError
@@ -38,6 +38,7 @@ from federation.messages import (
     UpdateAnswer,
 )
 from federation.roles import Role
+from federation.signing import canonical
 from federation.workloads import find
 from privacy.secagg import masking
 from privacy.secagg.secrets import Secrets, pair_keys, self_key
@@ -693,19 +694,39 @@ def test_a_key_to_seal_to_counts_only_with_its_partys_acceptance_of_this_task(to
     assert "2 parties accepted; shares need at least 3 to open them" in why
 
 
-def test_a_party_with_a_useless_key_to_seal_to_is_refused_by_whoever_deals(town: Town) -> None:
-    from federation.acceptance import ACCEPTANCE
-    from federation.signing import canonical
+def yes_with(liar: Liar, party: PartyId, seal_key: str) -> Acceptance:
+    """The party's genuine acceptance, but of another key to seal to."""
+    yes = next(found for found in liar.yeses() if found.party == party).model_copy(update={"seal_key": seal_key})
+    body = canonical(yes.model_dump(mode="json", exclude={"signature"}))
+    return yes.model_copy(update={"signature": liar.federation.nodes[party].identity.sign(ACCEPTANCE, body).hex()})
 
+
+def test_a_party_with_a_useless_key_to_seal_to_is_refused_by_whoever_deals(town: Town) -> None:
     liar = Liar(town)
     yeses = {yes.party: yes for yes in liar.yeses()}
-    useless = yeses[LAB].model_copy(update={"seal_key": "00" * 32})
-    body = canonical(useless.model_dump(mode="json", exclude={"signature"}))
-    signed = liar.federation.nodes[LAB].identity.sign(ACCEPTANCE, body).hex()
-    useless = useless.model_copy(update={"signature": signed})
-    code, why = liar.refused(COACH, liar.to_prepare(0, [*(yeses | {LAB: useless}).values()]))
+    code, why = liar.refused(COACH, liar.to_prepare(0, [*(yeses | {LAB: yes_with(liar, LAB, "00" * 32)}).values()]))
     assert code is Refusal.UNSAFE
     assert "small subgroup" in why
+
+
+def test_shares_for_a_party_that_took_over_anothers_key_to_seal_to_are_not_opened_by_the_other(town: Town) -> None:
+    """A node opens one share of each secret: its own."""
+    liar = Liar(town)
+    yeses = {yes.party: yes for yes in liar.yeses()}
+    yeses[LAB] = yes_with(liar, LAB, yeses[COACH].seal_key)
+    dealt = {}
+    for party in ALL:
+        header, sealed = liar.ask(party, liar.to_prepare(0, [*yeses.values()]))
+        assert isinstance(header, PreparedAnswer), header
+        dealt[party] = (header.advertisement, sealed)
+    stage = Masked(liar, dealt, liar.to_train([dealt[party][0] for party in ALL]))
+    for party in ALL:
+        liar.ask(party, stage.question, liar.payload)
+    for as_if, opens in ((LAB, {COACH}), (COACH, {ALGO, COACH, ARCHIVE})):
+        header, payload = liar.ask(COACH, liar.to_unmask(ALL), stage.sealed_for(COACH, as_if))
+        assert isinstance(header, UnmaskedAnswer)
+        shares = {party: payload[place * SHARE_BYTES : (place + 1) * SHARE_BYTES] for place, party in enumerate(ALL)}
+        assert {party for party, share in shares.items() if share != secure.NO_SHARE} == opens
 
 
 def test_nothing_is_dealt_for_attempts_that_the_contract_does_not_have(town: Town) -> None:
