@@ -72,7 +72,7 @@ def speeds() -> list[dict[str, Any]]:
         "add with a weight, in float64, block by block": (lambda: robust.add(total, vector, 3.0), None),
         "the same without blocks": (at_once, None),
         "decode, length, add": (decoded, LEAST_GB_S),
-        "signature and digest of the message as well": (whole, None),
+        "signature and SHA-256 of the message as well": (whole, None),
     }
     return [
         {"step": name, "GB/s": round(vector.nbytes / 1e9 / _median_s(action), 2), "target": target}
@@ -258,6 +258,7 @@ def answer(vector: robust.Rows, party: PartyId) -> bytes:
 def page(head: str, found: Found) -> str:
     """The Markdown document."""
     memories = [line for name, line in found.items() if name.startswith("memory")]
+    rounds = [line for name, line in found.items() if name.startswith("whole round")]
     return f"""# Aggregation
 
 {head}
@@ -280,10 +281,19 @@ order: in float64 none, so that engines and restarts give the same weights. That
 ## Memory
 
 Peak of resident memory above what Python and its libraries take, of a process that checks and folds one answer after
-the other and then moves the model: the model, its sum in float64 (two models long), one message, and the payload that
-is cut out of it.
+the other and then moves the model: the model, its sum in float64 (two float32 models long), and one message, whose
+payload is read where it lies. The next model, later, takes the place of the message.
 
 {table(memories)}
+
+### A whole round
+
+The same in the code of a deployed round of a few parties, in float32 models. Beside model, sum and message there is the
+question: a whole model, or its difference to the view that nodes share, which is kept beside the model. At the end the
+next model and its bytes are held as they are stored, while the sum is still there. Under `adam` and `yogi` moments come on
+top.
+
+{table(rounds)}
 
 ## Rules that compare updates
 
