@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from clients.data.rows import ImportedRows, RowSource
-from clients.enrolment import Pinned, load_pinned
+from clients.pinned import Pinned, load_pinned
 from clients.policy import Admission, Policy
 from clients.settings import NodeFolder, load
 from clients.store import NodeStore, open_store

@@ -14,5 +14,6 @@ def make(folder: Folder, job: Job, watch: Callable[[RoundOutcome], None]) -> Non
     with importing():
         from simulations import engine
 
+        engine.import_libraries(job.scenario)
     outcome = engine.run(job.scenario, job.seed, watch)
     folder.keep(job, replace(outcome, point=job.point))

@@ -3,10 +3,14 @@
 import gc
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
+from simulations import engine
+from simulations.benchmarks.simulation.first_result import PRIVATE, SCENARIO
 from simulations.garbage import importing, settled
+from simulations.scenario import read_words
 
 HEAVY = ("opacus", "scipy", "dp_accounting", "sympy", "polars", "httpx", "flwr", "ray", "matplotlib", "jinja2", "typer")
 
@@ -52,3 +56,19 @@ except AttributeError:
 """
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert said == "True True []\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "clips"),
+    [
+        (SCENARIO, False),
+        (SCENARIO + PRIVATE, True),
+        (SCENARIO + PRIVATE + 'noise = "shared"\n', False),
+        ('engine = "ray"\n' + SCENARIO + PRIVATE, False),
+    ],
+)
+def test_opacus_is_imported_before_the_first_round_by_a_process_that_clips_with_it(monkeypatch, words, clips):
+    called = []
+    monkeypatch.setattr(engine.person_level, "bound", lambda updates, clip: called.append(len(updates)))
+    engine.import_libraries(read_words(tomllib.loads(words)))
+    assert called == [0] * clips
