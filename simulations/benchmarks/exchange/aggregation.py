@@ -290,8 +290,8 @@ payload is read where it lies. The next model, later, takes the place of the mes
 
 The same in the code of a deployed round of a few parties, in float32 models. Beside model, sum and message there is the
 question: a whole model, or its difference to the view that nodes share, which is kept beside the model. At the end the
-next model and its bytes are held as they are stored, while the sum is still there. Under `adam` and `yogi` moments come on
-top.
+next model and its bytes are held as they are stored, while the sum is still there. Under `adam` and `yogi` moments come
+on top.
 
 {table(rounds)}
 
