@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from clients.node import Agreed, Node
 from clients.settings import NodeFolder
 from clients.store import Dealt, NodeStore, masks, open_store
-from federation.errors import Refusal, Refused
+from clients.updates import _sendable
+from federation.errors import PrivacyError, Refusal, Refused
 from federation.ids import PartyId, TaskDigest
+from privacy.fixed_point import no_integers
 from privacy.secagg.secrets import Secrets
+from privacy.skellam import add_share
 from simulations import secure_specimens
 from simulations.seeded import SeededSource
 
@@ -86,3 +91,10 @@ def test_an_attempt_that_is_long_over_is_forgotten_and_another_task_is_not(store
         for attempt in (1, 2):
             assert refused(lambda number=attempt: masks.find(tx, TASK, number)).code is Refusal.ATTEMPT_LOST
         assert masks.find(tx, OTHER, 0).secrets is not None
+
+
+def test_a_share_of_the_noise_never_leaves_without_masks() -> None:
+    """Alone it is a part of what ε needs."""
+    share = add_share(no_integers(32, 64), 2.0, 3, SOURCE)
+    with pytest.raises(PrivacyError, match="leaves under masks only; nothing was sent"):
+        _sendable(cast(Node, None), cast(Agreed, None), share, None)
