@@ -61,6 +61,13 @@ def test_draws_are_compared_with_fp32_of_the_same_draw_and_a_fold_counts_once():
     assert (plain["runs"], coded["runs"]) == (4, 4)
 
 
+def test_a_fold_that_was_drawn_twice_weighs_no_more_than_another():
+    places = [(0, 0), (0, 1), (1, 0)]
+    rows = [row("watch", cases.PLAIN.name, fold, 0.5, 9, draw=draw) for fold, draw in places]
+    rows += [row("watch", "urq 0.1 up", fold, 0.5 - 0.01 * (1 + fold), 9, draw=draw) for fold, draw in places]
+    assert bench.summary(rows)[1]["against fp32 (points)"] == "-1.50 ± 0.50"
+
+
 def test_a_second_draw_of_fp32_tells_what_chance_does_and_one_alone_tells_nothing():
     first = [row("watch", cases.PLAIN.name, 0, 0.5, 9)]
     assert bench.chance(first, "watch") is None
@@ -69,9 +76,10 @@ def test_a_second_draw_of_fp32_tells_what_chance_does_and_one_alone_tells_nothin
 
 
 def test_every_setting_case_fold_and_draw_is_a_job_of_its_own():
-    assert len(bench.jobs()) == len(cases.SETTINGS) * sum(case.draws for case in cases.CASES) * cases.FOLDS
+    once, again = cases.FOLDS * len(cases.CASES), cases.DRAWN_AGAIN * sum(case.again for case in cases.CASES)
+    assert len(bench.jobs()) == len(cases.SETTINGS) * (once + again)
     assert "watch, raw32, both ways, fold 0, draw 0" in bench.jobs()
-    assert list(bench.jobs())[-1].endswith(f"fold 4, draw {cases.DRAWS - 1}")
+    assert list(bench.jobs())[-1].endswith(f"fold {cases.DRAWN_AGAIN - 1}, draw 1")
 
 
 def test_a_draw_can_be_repeated_and_another_one_has_other_batches_for_the_same_people():

@@ -63,7 +63,7 @@ def _accuracy(told: Mapping[str, Told]) -> Iterator[str]:
                 "bits up": f"{point.up:.3f}",
                 "bits down": f"{point.down:.3f}",
                 "accuracy (%)": f"{mean(point.late):.1f}",
-                "against fp32 (points)": f"{mean(point.lost):+.2f} ± {point.error(point.lost):.2f}",
+                "against fp32 (points)": point.told(point.lost),
                 "promised for ≤ 0.5 points": point.case.goal or None,
             }
             for point in found
