@@ -86,6 +86,8 @@ class Shares:
         says = f"{len(shares)} shares of the secrets of {dealer} came, of which {needed} must fit together"
         if len(self.opened) < needed:
             raise SecaggError(f"{says}; too few parties opened theirs.")
+        if len(self.opened) == needed:  # or one party that opens wrong shares could have any dealer left out for good
+            raise SecaggError(f"{says}; they do not. With none to spare, who dealt or opened a wrong one is not told.")
         raise DealtWrongly(dealer, f"{says}; they do not. {dealer} dealt wrong shares, or too many opened wrong ones.")
 
     def _read(self, lanes: lane.Lanes, size: int) -> Vector:

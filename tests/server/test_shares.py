@@ -94,3 +94,11 @@ def test_no_dealer_is_blamed_where_too_few_parties_opened_anything() -> None:
     with pytest.raises(SecaggError, match=r"6 shares .* of which 7 must fit together; too few parties opened") as found:
         stage.bare(few)
     assert not isinstance(found.value, DealtWrongly)
+
+
+def test_no_dealer_is_blamed_where_one_party_that_opens_wrong_shares_could_have_it_left_out() -> None:
+    stage = STAGES[10]
+    just_enough = dict(list(lied(stage, {3}).items())[:7])
+    with pytest.raises(SecaggError, match="who dealt or opened a wrong one is not told") as found:
+        stage.bare(just_enough)
+    assert not isinstance(found.value, DealtWrongly)
