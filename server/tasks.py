@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from federation import drafts, phases, workloads
 from federation.acceptance import Acceptance, verify_acceptance
@@ -45,6 +45,19 @@ class CohortEntry(Part):
     people: Annotated[int, Field(ge=0, le=10**9)] = 0
 
 
+class Listed(BaseModel):
+    """Whom a file names."""
+
+    cohort: tuple[CohortEntry, ...]
+
+
+class Head(BaseModel):
+    """What other terms of a file are computed from."""
+
+    rounds: Annotated[int, Field(ge=1, le=100_000)]
+    valid_days: Annotated[float, Field(gt=0, le=MAX_VALID_DAYS, allow_inf_nan=False)] = VALID_DAYS
+
+
 def new_task(store: ServerStore, folder: ServerFolder, path: Path) -> Task:
     """Write a contract from the file at `path` and record it as a draft.
 
@@ -77,8 +90,8 @@ def read_task(store: ServerStore, folder: ServerFolder, path: Path) -> Contract:
 
 def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFolder, at: datetime) -> Contract:
     """The contract of a parsed file with this cohort, as the coordinator of `folder` would sign it at `at`."""
-    valid_days = _VALID_DAYS.validate_python(words.get("valid_days", VALID_DAYS))
-    rounds = _ROUNDS.validate_python(words.get("rounds"))
+    head = Head.model_validate(words)
+    rounds = head.rounds
     workload, training = _workload(words.get("workload")), words.get("training")
     training = _with_phases(workload, training) if isinstance(training, dict) else training
     on_people = _on_people(workload, training, rounds)
@@ -93,7 +106,7 @@ def contract(words: dict[str, Any], cohort: tuple[Member, ...], folder: ServerFo
         "evaluation": _evaluation(words.get("evaluation"), rounds),
         "coordinator": Identity.load(folder.identity_key).fingerprint,
         "issued_at": issued_at,
-        "expires_at": issued_at + timedelta(days=valid_days),
+        "expires_at": issued_at + timedelta(days=head.valid_days),
     }
     if chosen:
         filled["exchange"] = words["exchange"] | {choice.key: choice.value for choice in chosen}
@@ -168,9 +181,11 @@ def _holds(acceptance: Acceptance, manifest: Manifest) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}. See docs/run-a-coordinator.md for an example."
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}. See docs/run-a-coordinator.md for an example.") from error
 
 
@@ -241,7 +256,7 @@ def _on_people(workload: "Workload", training: object, rounds: int) -> int:
 
 
 def _cohort(store: ServerStore, entries: object) -> tuple[Member, ...]:
-    listed = _COHORT.validate_python(entries or [])
+    listed = Listed.model_validate({"cohort": entries or []}).cohort
     if not listed:
         raise ManifestError('the cohort is empty; write a [[cohort]] with party = "…" for each party.')
     return tuple(enrolment.as_member(enrolment.require_member(store, entry.party), entry.people) for entry in listed)
@@ -296,8 +311,3 @@ def _complete(
 def _rounded_up(epsilon: float) -> float:
     ticks = 10**EPSILON_DIGITS
     return float(math.ceil(epsilon * ticks) / ticks)
-
-
-_COHORT: TypeAdapter[list[CohortEntry]] = TypeAdapter(list[CohortEntry])
-_VALID_DAYS: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(gt=0, le=MAX_VALID_DAYS, allow_inf_nan=False)])
-_ROUNDS: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, le=100_000)])

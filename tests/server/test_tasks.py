@@ -136,6 +136,23 @@ def test_privacy_is_never_left_out_by_accident(ready: Any, text: str) -> None:
     ready.new_task(without.replace("[training]", '[privacy]\nunit = "none"\n[training]'))
 
 
+@pytest.mark.parametrize(
+    ("written", "wrong", "said"),
+    [
+        (r"rounds = \d+", 'rounds = "three"', "rounds: expected a whole number; found 'three'"),
+        (r"rounds = \d+\n", "", "rounds: is missing and has no default"),
+        (r"rounds = \d+", 'rounds = 3\nvalid_days = "x"', "valid_days: expected a number; found 'x'"),
+        (r"people = \d+", 'people = "200 people"', "cohort.0.people: expected a whole number; found '200 people'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_its_key(
+    ready: Any, text: str, written: str, wrong: str, said: str
+) -> None:
+    with pytest.raises(ManifestError) as info:
+        ready.new_task(re.sub(written, lambda _: wrong, text, count=1))
+    assert f"\n  {said}" in str(info.value)
+
+
 @pytest.mark.parametrize("data", [b"name = ", b"\xff\xfe", b""])
 def test_a_file_that_is_no_task_is_refused(ready: Any, data: bytes) -> None:
     path = ready.folder.path / "bad.toml"
