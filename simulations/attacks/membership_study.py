@@ -177,10 +177,14 @@ def _plots(setting: Setting, guesses: Mapping[tuple[str, bool], Guesses], bets: 
         if logarithmic:
             panel.set_xscale("log")
             panel.set_yscale("log")
-            panel.set_xlim(1e-3, 1)
-            panel.set_ylim(1e-3, 1)
+            panel.set_xlim(1e-3, 1.05)
+            panel.set_ylim(1e-3, 1.05)
+        else:
+            panel.set_xticks(drawing.SHARES)
         panel.set_xlabel("false positives")
     panels[0].set_ylabel("true positives")
     drawing.legend_above(figure, panels[0])
-    caption = "True against false positives, on both scales. No attack of any kind can enter the shaded corner."
+    caption = "True against false positives, on both scales."
+    if setting.terms:
+        caption += " No attack of any kind can enter the shaded corner."
     return (Plot(drawing.svg(figure, "ROC curves of all attackers"), caption),)

@@ -16,6 +16,9 @@ from simulations.pages.colours import DAY, LINES
 INK, QUIET, PALE = DAY["ink"], DAY["quiet"], DAY["pale"]
 COLOURS = tuple(DAY[name] for name in LINES)
 DASHES = ("-", "--", ":", "-.")
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Ticks of an axis of shares; other axes count rounds or parties, in whole numbers."""
+
 WIDTH = 10.0
 """Inches across all panels of a figure."""
 
