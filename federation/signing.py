@@ -159,7 +159,10 @@ def verify_manifest(signed: SignedManifest, coordinator: Fingerprint, at: dateti
     signers = {signature.signer for signature in signed.signatures}
     for needed in ("coordinator", "algorithm-provider"):
         if needed not in signers:
-            raise SignatureError(f"task {manifest.name} is not signed by its {needed}; expected that signature too.")
+            raise SignatureError(
+                f"task {manifest.name} is not signed by its {needed}; expected that signature, too. They sign at their "
+                f"own place with: paceline task sign {manifest.name}"
+            )
     _require_current(manifest, at)
     return manifest
 
