@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from simulations.benchmarks.exchange import aggregation
+from federation import wire
+from federation.link import Reply
+from simulations.benchmarks.exchange import aggregation, whole_round
+from simulations.specimens import identity
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +22,20 @@ def test_every_table_has_rows_and_stands_on_the_page():
     for heading in ("## Speed", "## What the sum is kept in", "## Memory", "## Rules"):
         assert heading in page
     assert "| multi-krum, s |" in page
+
+
+@pytest.mark.parametrize("down", whole_round.DOWN)
+def test_a_whole_round_is_that_of_the_coordinator(down, tmp_path, monkeypatch):
+    """Its answers hold, or the benchmark would measure a round that folds nothing."""
+
+    def answered(link, requests, deadline_s):
+        for party, blob in requests.items():
+            asked, _ = wire.read_request(blob, identity(whole_round.SECRET).public_key, 1 << 20)
+            told = {"party": party, "task": asked.task, "nonce": asked.nonce, "size": link.size}
+            yield Reply(party, whole_round._answer(told, np.ones(link.size, np.float32)))
+
+    monkeypatch.setattr(whole_round.FromFile, "ask", answered)
+    assert set(whole_round.round_of(700, down, tmp_path / "round")) == {"question, answers, sum", "next model, commit"}
 
 
 def test_float64_depends_least_on_the_order_of_arrival():

@@ -257,8 +257,6 @@ def answer(vector: robust.Rows, party: PartyId) -> bytes:
 
 def page(head: str, found: Found) -> str:
     """The Markdown document."""
-    memories = [line for name, line in found.items() if name.startswith("memory")]
-    rounds = [line for name, line in found.items() if name.startswith("whole round")]
     return f"""# Aggregation
 
 {head}
@@ -278,7 +276,19 @@ order: in float64 none, so that engines and restarts give the same weights. That
 
 {table(found.get("accuracy", ()))}
 
-## Memory
+{_memory_section(found)}
+## Rules that compare updates
+
+`aggregation = "median"` and the others keep all updates of a round; seconds for {SIZE // 10:,} values.
+
+{table(found.get("rules", ()))}
+"""
+
+
+def _memory_section(found: Found) -> str:
+    memories = [line for name, line in found.items() if name.startswith("memory")]
+    rounds = [line for name, line in found.items() if name.startswith("whole round")]
+    return f"""## Memory
 
 Peak of resident memory above what Python and its libraries take, of a process that checks and folds one answer after
 the other and then moves the model: the model, its sum in float64 (two float32 models long), and one message, whose
@@ -294,12 +304,6 @@ next model and its bytes are held as they are stored, while the sum is still the
 on top.
 
 {table(rounds)}
-
-## Rules that compare updates
-
-`aggregation = "median"` and the others keep all updates of a round; seconds for {SIZE // 10:,} values.
-
-{table(found.get("rules", ()))}
 """
 
 

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from simulations.benchmarks.exchange import aggregation, codecs, large, learning, secagg, traffic, trials_learning
+from simulations.benchmarks.exchange import (
+    aggregation,
+    codecs,
+    large,
+    learning,
+    secagg,
+    traffic,
+    trials_learning,
+    whole_round,
+)
 from simulations.benchmarks.exchange.jobs import Job
 from simulations.benchmarks.kept import Part as Line
 
@@ -32,7 +41,11 @@ LEARNING = Part(
 )
 SECAGG = Part("secagg", "Secure aggregation beside Flower's SecAgg+; two minutes.", secagg.jobs)
 TRAFFIC = Part("exchange_bytes", "Bytes beside an uncompressed FedAvg of Flower; half a minute.", traffic.jobs)
-AGGREGATION = Part("aggregation", "Answers folded in as they arrive: speed, memory; three minutes.", aggregation.jobs)
+AGGREGATION = Part(
+    "aggregation",
+    "Answers folded in as they arrive: speed, memory; four minutes.",
+    lambda: {**aggregation.jobs(), **whole_round.jobs()},
+)
 LARGE = Part("exchange_large", "Seconds and memory for ten million parameters; a minute.", large.jobs)
 TRIALS = Part("exchange_trials", "References, rotations, AdamW; fifteen minutes.", trials_learning.jobs, 2)
 PARTS = (CODECS, SECAGG, TRAFFIC, AGGREGATION, LARGE, LEARNING, TRIALS)
