@@ -95,7 +95,7 @@ def test_the_page_holds_what_every_part_found_and_where(tmp_path, made_up):
     page = campaign.run(wish(tmp_path), lambda _: None)
     text = page.read_text()
     assert page == tmp_path / "out" / "exchange.md"
-    assert "| watch | urq 0.1 up | 32.000 | 32.000 | 79.0 | -1.00 ± 0.00 | 320 × up, n ≥ 16 |" in text
+    assert "| watch | urq 0.1 up | 32.000 | 32.000 | 79.0 | -1.00 | 320 × up, n ≥ 16 |" in text
     assert "| urq | 0.1 | 0.1 | 9.5 | 0.03 | 0.1 | 9.5 | 0.03 | 0.03 |" in text
     assert "| urq | 0.1 | 280 | 302 | 150 / 150 |" in text
     assert "| 10 | 1000000 | Flower | 2.0 | – | 5.0 | – | 8.0 | 1.01 |" in text

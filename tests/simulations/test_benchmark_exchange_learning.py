@@ -68,6 +68,18 @@ def test_a_fold_that_was_drawn_twice_weighs_no_more_than_another():
     assert bench.summary(rows)[1]["against fp32 (points)"] == "-1.50 ± 0.50"
 
 
+def test_accuracies_stand_beside_one_another_whichever_case_was_drawn_again():
+    rows = [row("watch", cases.PLAIN.name, 0, 0.8, 9), row("watch", cases.PLAIN.name, 0, 0.6, 9, draw=1)]
+    plain, coded = bench.points([*rows, row("watch", "urq 0.1 up", 0, 0.79, 9)])
+    assert (plain.late, coded.late) == ((80.0,), (79.0,))
+    assert bench.points(rows[1:]) == []
+
+
+def test_one_fold_alone_does_not_tell_how_sure_a_difference_is():
+    rows = [row("watch", cases.PLAIN.name, 0, 0.8, 9), row("watch", "urq 0.1 up", 0, 0.79, 9)]
+    assert bench.summary(rows)[1]["against fp32 (points)"] == "-1.00"
+
+
 def test_a_second_draw_of_fp32_tells_what_chance_does_and_one_alone_tells_nothing():
     first = [row("watch", cases.PLAIN.name, 0, 0.5, 9)]
     assert bench.chance(first, "watch") is None

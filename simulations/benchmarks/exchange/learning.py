@@ -84,8 +84,9 @@ class Point:
     """A case on one kind of people: accuracies of its runs, differences to fp32 in the same fold and draw, bits per
     value.
 
-    `late` and `lost` are of the last rounds, `lost_over_all` of all rounds; parts of 100. `up_ratio`, `both_ratio`: how
-    many times fewer bytes than float32 takes.
+    `late` and `lost` are of the last rounds, `lost_over_all` of all rounds; parts of 100. `late` is of first draws
+    alone, which all cases have, so that cases compare. `up_ratio`, `both_ratio`: how many times fewer bytes than
+    float32 takes.
     """
 
     people: str
@@ -100,8 +101,9 @@ class Point:
     both_ratio: float
 
     def told(self, of: Sequence[float]) -> str:
-        """The mean of a figure for each run ± its standard error."""
-        return f"{statistics.mean(self._by_fold(of)):+.2f} ± {self.error(of):.2f}"
+        """The mean of a figure for each run ± its standard error, which one fold alone does not tell."""
+        folds = self._by_fold(of)
+        return f"{statistics.mean(folds):+.2f}" + (f" ± {self.error(of):.2f}" if len(folds) > 1 else "")
 
     def error(self, of: Sequence[float]) -> float:
         """The standard error of the mean of a figure for each run."""
@@ -123,7 +125,7 @@ def points(rows: Table) -> list[Point]:
         plain = {_place(row): row for row in rows if _is(row, setting, PLAIN)}
         for case in CASES:
             ours = [row for row in rows if _is(row, setting, case)]
-            if ours and all(_place(row) in plain for row in ours):
+            if any(map(_first, ours)) and all(_place(row) in plain for row in ours):
                 every.append(_point(setting.name, case, ours, [plain[_place(row)] for row in ours]))
     return every
 
@@ -134,7 +136,7 @@ def _point(people: str, case: Case, ours: Table, plain: Table) -> Point:
         people=people,
         case=case,
         folds=tuple(row["fold"] for row in ours),
-        late=tuple(100 * _late(row) for row in ours),
+        late=tuple(100 * _late(row) for row in ours if _first(row)),
         lost=tuple(100 * (_late(row) - _late(other)) for row, other in pairs),
         lost_over_all=tuple(100 * (_over_all(row) - _over_all(other)) for row, other in pairs),
         up=statistics.mean(_bits(row, "bytes_up") for row in ours),
@@ -152,7 +154,7 @@ def chance(rows: Table, people: str) -> float | None:
 
 
 def summary(rows: Table) -> Table:
-    """A line per setting and case: accuracy over runs, differences to fp32 in the same run, real compression."""
+    """A line per setting and case: accuracy over folds, differences to fp32 in the same run, real compression."""
     return [
         {
             "people": point.people,
@@ -184,6 +186,10 @@ def _is(row: Mapping[str, Any], setting: Setting, case: Case) -> bool:
 def _place(row: Mapping[str, Any]) -> tuple[int, int]:
     """People and batches: what runs that are compared must share."""
     return row["fold"], row["draw"]
+
+
+def _first(row: Mapping[str, Any]) -> bool:
+    return row["draw"] == 0
 
 
 def _late(row: Mapping[str, Any]) -> float:
@@ -222,7 +228,7 @@ def page(head: str, found: Found) -> str:
 
 ![Accuracy over rounds](exchange_learning.png)
 
-Accuracy is that of the last five rounds, mean ± standard deviation over runs. *watch*: 10 people, 8 parties of one
+Accuracy is that of the last five rounds, mean ± standard deviation over folds. *watch*: 10 people, 8 parties of one
 person, shoulder exercises. *walkers*: 12 people, 10 parties of one person, activities of daily life. Two people are
 held out in each of {FOLDS} folds, others each time, so that accuracy differs much between folds. *invented*: 64 people
 who train in 16 parties with skewed classes and watches worn askew, because targets for n ≥ 16 cannot be tried on so few
@@ -230,9 +236,10 @@ real people.
 
 "Against fp32" compares runs of the same people with the same batches: the mean difference ± its standard error over
 folds, for draws of a fold share their people. {DRAWN_AGAIN} folds of raw32 and of "85 × both" are drawn twice, with
-other batches and roundings. "Spread of a run" is the standard deviation of such a difference; beside raw32 it is that
-between two runs in raw32 of one fold with other batches: what chance does where no bit is saved. "Over all rounds"
-compares the means of all rounds; it tells how quickly was learnt, and hangs less on chance.
+other batches and roundings; accuracies and the plot are of first draws, which all cases have. "Spread of a run" is the
+standard deviation of such a difference; beside raw32 it is that between two runs in raw32 of one fold with other
+batches: what chance does where no bit is saved. "Over all rounds" compares the means of all rounds; it tells how
+quickly was learnt, and hangs less on chance.
 
 Bits and ratios are those of a round after the first, by the bytes that were sent, headers and keys included: a model of
 14,000 values takes 880 bytes at half a bit, and headers of 500 to 900 bytes weigh as much. What larger models take is

@@ -60,12 +60,13 @@ def fewer(case: Case) -> str:
 
 
 def curves(rows: list[dict[str, Any]], path: Path) -> None:
-    """Mean accuracy over rounds, one panel for each setting, one line for each case."""
+    """Mean accuracy over rounds of the first draws, which all cases have; a panel for each setting, a line per case."""
     shown = [setting.name for setting in SETTINGS if any(row["setting"] == setting.name for row in rows)]
     figure, made = panels(len(shown))
     for panel, name in zip(made, shown, strict=True):
         for number, case in enumerate(CASES):
-            ours = [row["accuracy"] for row in rows if row["setting"] == name and row["case"] == case.name]
+            of = (name, case.name, 0)
+            ours = [row["accuracy"] for row in rows if (row["setting"], row["case"], row["draw"]) == of]
             if ours:
                 heights = [mean(values) for values in zip(*ours, strict=True)]
                 plain = case == PLAIN
