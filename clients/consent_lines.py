@@ -46,6 +46,7 @@ def import_lines(store: NodeStore, lines: Iterable[str], age_of_consent_years: i
     """
     parsed, wrong = _parse(lines)
     _require_right(wrong)
+    people.finish_erasures(store)
     with store.transaction():
         known = people.known_numbers(store, {line.person for line in parsed.values()})
         names = sorted({line.person for line in parsed.values()} - set(known))

@@ -87,7 +87,6 @@ def forget(store: NodeStore, gone: BitMap, at: datetime) -> None:
         held.enter_context(finishing())
         _commit(store, folder, rests, gone, at)
         people.finish_erasures(store)
-        store.wipe()
 
 
 def _commit(

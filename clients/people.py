@@ -92,7 +92,7 @@ def finish_erasures(store: NodeStore) -> bool:
     """Delete identities and rows of forgotten people for good; whether there was anything to delete.
 
     Also after a crash, a locked file, a backup of identities.sqlite that was restored. What they had spent is kept
-    under an HMAC of their identifier.
+    under an HMAC of their identifier. Outside of a transaction: inside of one no log can be emptied.
     """
     with store.reading() as tx, store.identities.reading() as ids:
         erased = registry.external_ids(ids, list(registry.forgotten(tx)))
@@ -105,6 +105,7 @@ def finish_erasures(store: NodeStore) -> bool:
                 registry.remember(ids, name, json.dumps(curve.tolist()))
             registry.erase(ids, number)
     store.identities.scrub()
+    store.wipe()
     with store.transaction() as tx:
         leftovers.clear(store.folder / "data", {data.file for data in store.datasets()})
         registry.set_erasure_due(tx, False)

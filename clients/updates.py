@@ -58,9 +58,9 @@ def train_on_people(node: Node, agreed: Agreed, question: TrainRequest, weights:
         rows = node.rows.of(agreed.workload.name, False, people)
         update, summed = _unprotected_update(node, agreed, weights, rows, beside), people
         weight = 0 if isinstance(beside, Turn) else len(rows)  # in a secure sum all parties weigh the same
-    _nobody_withdrew(node, manifest, summed)
     header = UpdateAnswer(**common(node, question), weight=weight, snapshot=snapshot.digest, variate=_variate(beside))
     used = still_permitted(node, manifest, people)  # whoever withdrew before the sum is not in it
+    _require_still_permitted(summed, used)
     return _record(node, agreed, header, update, used, beside)
 
 
@@ -220,10 +220,10 @@ def still_permitted(node: Node, manifest: Manifest, people: BitMap) -> BitMap:
     return consent.permitted(node.store, manifest.purpose, node.clock(), people, years)
 
 
-def _nobody_withdrew(node: Node, manifest: Manifest, summed: BitMap) -> None:
+def _require_still_permitted(summed: BitMap, used: BitMap) -> None:
     """A withdrawal after the sum discards the update; the reservation stays spent.
 
     What travels is the code of an attempt that was lost: it does not tell a withdrawal from a crash.
     """
-    if still_permitted(node, manifest, summed) != summed:
+    if not summed <= used:
         raise Refused(Refusal.ATTEMPT_LOST, "a person withdrew after their update was summed; the sum was discarded.")

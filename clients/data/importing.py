@@ -167,6 +167,7 @@ def _require_new(store: NodeStore, workload: str, figures: _Figures) -> None:
 def _register(folder: NodeFolder, store: NodeStore, order: Order, place: Shelf, figures: _Figures) -> None:
     """One transaction with pseudonyms for the people and files in place; what takes long was written before it."""
     place.flush()
+    people.finish_erasures(store)
     kept: list[str] = []
     with finishing():
         try:

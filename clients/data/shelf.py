@@ -116,7 +116,7 @@ def read(folder: NodeFolder, dataset: Dataset) -> Rows:
         parts = [load_file(part) for part in sorted(path.glob("part-*.safetensors"))]
         person = owners_of(folder, dataset)
         rows = Rows({name: torch.cat([part[name] for part in parts]) for name in ("x", "y")}, person)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise StoreError(f"imported rows in {path} cannot be read: {error}. {RESTORE}") from error
     if len(rows) != dataset.rows or not BitMap(np.unique(person.numpy())) <= dataset.people:
         raise StoreError(f"imported rows in {path} are not those that were registered. {RESTORE}")

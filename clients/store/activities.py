@@ -4,7 +4,7 @@ from pyroaring import BitMap
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, func, select
 
-from clients.store import audit_log, consent_log
+from clients.store import audit_log, consent_log, registry
 from clients.store.database import Transaction
 from clients.store.moments import from_micros, to_micros
 from clients.store.prepared import prepared
@@ -51,12 +51,14 @@ def stored_answer(tx: Transaction, task: TaskDigest, attempt: int, kind: str) ->
 
 
 def record(tx: Transaction, answered: Answered) -> None:
-    """Write answer, activity and audit entry; `Refused` where this attempt was answered already."""
+    """Write answer, activity and audit entry; `Refused` for an attempt that was answered, or somebody erased."""
     key = {"of_task": answered.task, "of_kind": answered.kind}
     if tx.first(IS_THERE, **key, of_attempt=answered.attempt):
         raise Refused(
             Refusal.ATTEMPT_LOST, f"attempt {answered.attempt} of task {answered.task[:12]} was answered already."
         )
+    if answered.people and not registry.forgotten(tx).isdisjoint(answered.people):
+        raise Refused(Refusal.ATTEMPT_LOST, "somebody was erased after their rows were read; the answer was discarded.")
     at = to_micros(answered.at)
     tx.rows(WRITE, task=answered.task, kind=answered.kind, attempt=answered.attempt, blob=answered.blob, at=at)
     if answered.people is not None:

@@ -262,18 +262,19 @@ def test_a_withdrawal_before_the_sum_drops_the_person(
     assert summed == [5]
 
 
+@pytest.mark.parametrize("instant", ["add_noise", "common"])
 def test_a_withdrawal_after_the_sum_discards_the_update_and_stays_charged(
-    federation: Federation, question: tuple[Question, bytes], monkeypatch: pytest.MonkeyPatch
+    federation: Federation, question: tuple[Question, bytes], monkeypatch: pytest.MonkeyPatch, instant: str
 ) -> None:
     from clients import updates
 
-    node, noised = federation.nodes[LAB], updates.add_noise
+    node, genuine = federation.nodes[LAB], getattr(updates, instant)
 
     def withdrawn_after_the_sum(*arguments: object) -> object:
         withdraw(node, "person-0")
-        return noised(*arguments)  # type: ignore[arg-type]
+        return genuine(*arguments)
 
-    monkeypatch.setattr(updates, "add_noise", withdrawn_after_the_sum)
+    monkeypatch.setattr(updates, instant, withdrawn_after_the_sum)
     assert code(asked(federation, LAB, *question)) is Refusal.ATTEMPT_LOST
     assert node.store.activities() == ()
     assert charges(node) == 1

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from clients import budget, consent, erasure, people
+from clients import budget, consent, erasure, people, updates
 from clients.data.rows import ImportedRows
 from clients.data.shelf import damaged
 from clients.ledger_report import spending
@@ -119,6 +119,23 @@ def test_answers_made_of_the_rows_are_deleted_while_log_and_ledger_still_verify(
     assert gone not in node.store.activities()[-1].people
 
 
+def test_an_answer_that_was_being_made_during_the_erasure_is_not_kept(
+    federation: Federation, launch: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, genuine = federation.nodes[LAB], updates._record
+    name, gone = launch(rounds=1), BitMap([numbers(node, 6)[0]])
+
+    def erased_first(asked: Node, *arguments: Any) -> bytes:
+        if asked.pinned.party == LAB:
+            erasure.forget(node.store, gone, datetime.now(UTC))
+        return genuine(asked, *arguments)
+
+    monkeypatch.setattr(updates, "_record", erased_first)
+    run_task(federation.coordinator, federation.link, name)
+    assert any("somebody was erased" in entry.body for entry in node.store.audit_entries())
+    assert answers(node.store) == []
+
+
 def test_only_recordings_of_the_erased_may_come_again(tmp_path: Path) -> None:
     with open_store(tmp_path, lambda: NOW) as store:
         known = people.person_numbers(store, ["ann", "bob"])
@@ -177,6 +194,7 @@ KILLS: dict[str, tuple[Any, str, bool]] = {
     "after the commit": (people, "finish_erasures", True),
     "before the identity goes": (people.registry, "erase", True),
     "before it is scrubbed": (Database, "scrub", True),
+    "before deleted answers leave the log": (Database, "empty_log", True),
     "before old rows go": (people.leftovers, "clear", True),
 }
 
@@ -256,6 +274,22 @@ def test_nobody_is_erased_by_a_misspelt_name(node: NodeFolder, capsys: pytest.Ca
     assert "1 of 2 are not known here, such as anne" in capsys.readouterr().err
     assert known(node) == {"ann", "bob", "cem"}
     assert len(files_of(node)) == len(before)
+
+
+def test_an_erasure_that_was_cut_off_is_finished_by_the_next_import(node: NodeFolder, tmp_path: Path) -> None:
+    (tmp_path / "dot.csv").write_text("name,age,sex,start_delay,pace\ndot,20,F,1,290\n")
+    imported = ["node", "import", "dot.csv", "--mapping", "map.toml", "--workload", WORKLOAD]
+    line = {"person": "dot", "purpose": "train-motion-models", "state": "given", "at": "2026-04-01T10:00:00Z"}
+    (tmp_path / "forms.jsonl").write_text(json.dumps({**line, "notice_version": "1", "adult": True}))
+    for name, command in {"ann": imported, "cem": ["consent", "import", "forms.jsonl"]}.items():
+        with open_store(node) as store, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(people, "finish_erasures", lambda _: False)
+            erasure.forget(store, BitMap([people.find_person(store, name)]), datetime.now(UTC))
+        assert name.encode() in files_of(node)
+        assert cli.run(command) == 0
+        assert name.encode() not in files_of(node)
+        with open_store(node) as store:
+            assert not people.finish_erasures(store)
 
 
 def test_an_erasure_that_was_cut_off_is_finished_by_asking_for_it_again(

@@ -350,6 +350,9 @@ def test_damaged_rows_are_noticed(desk: Desk, tmp_path: Path) -> None:
     part.write_bytes(b"")
     with pytest.raises(StoreError, match="import again"):
         desk.rows("motion")
+    part.unlink()
+    with pytest.raises(StoreError, match="import again"):
+        desk.rows("motion")
 
 
 def test_recordings_that_are_too_short_are_told(desk: Desk, tmp_path: Path) -> None:
