@@ -47,7 +47,8 @@ class Desk:
 
     def roster(self, round_number: int, members: Collection[Member]) -> tuple[Advertisement, ...]:
         """The mask keys of those of `members` who have one for the next attempt; who lacks one is asked for it first,
-        and so is who dealt shares before another party accepted.
+        and so is who dealt shares before another party accepted. Without an answer its old shares are not used: too
+        few could be opened, and it would be taken for one who deals wrong ones.
 
         An attempt that is open already has its roster in its question.
         """
@@ -61,7 +62,9 @@ class Desk:
         if missing:
             self._prepare(round_number, attempt, missing)
             ready = store.prepared(task, attempt)
-        found = [ready[party].advertisement for party in parties if party in ready]
+        found = [
+            ready[party].advertisement for party in parties if party in ready and self._dealt_to(ready[party], accepted)
+        ]
         times = Counter(one.mask_key for one in found)
         return tuple(one for one in found if times[one.mask_key] == 1)  # nobody would take part beside two of one key
 

@@ -18,10 +18,11 @@ from clients import budget
 from clients.node import Node
 from clients.policy import Policy
 from federation import wire
+from federation.acceptance import Acceptance
 from federation.codecs import lane
 from federation.consent import Purpose
 from federation.errors import RoundFailed
-from federation.ids import PartyId
+from federation.ids import PartyId, TaskDigest
 from federation.link import Link, Reply
 from federation.roles import Role
 from federation.schema import Rows
@@ -330,16 +331,39 @@ def test_a_party_that_accepts_late_holds_shares_of_everybody_from_then_on(four: 
     """Else the round in which it is needed to open them would fail, however many rounds later."""
     name, store = four.launch(rounds=3), four.federation.coordinator.store
     digest = store.task(name).digest
-    yes = next(found for found in store.acceptances(digest) if found.party == COACH)
-    with store.transaction() as session:
-        session.exec(
-            delete(AcceptanceTable).where(col(AcceptanceTable.task) == digest, col(AcceptanceTable.party) == COACH)
-        )
+    yes = taken_back(four, digest, COACH)
     weather = Weather(four, {("train", 2): {LAB}}, heard={("train", 0): lambda: store.add_acceptance(yes)})
     four.run(name, weather)
     assert four.attempts(name) == [(number, number + 1, "committed") for number in range(3)]
     assert four.parties(name) == [(ALGO, LAB, ARCHIVE), (ALGO, COACH, LAB, ARCHIVE), (ALGO, COACH, ARCHIVE)]
     assert sums.exact()
+
+
+def test_who_cannot_deal_to_late_acceptors_misses_that_round_and_is_never_blamed_for_wrong_shares(
+    seven: Town, sums: Sums
+) -> None:
+    """Its old shares open nothing: two of the seven hold none, and it drops out."""
+    name, store = seven.launch(rounds=3), seven.federation.coordinator.store
+    digest = store.task(name).digest
+    late = [taken_back(seven, digest, party) for party in (P0, P1)]
+    away = {("prepare", 1): {P3}, ("train", 1): {P3}}
+    weather = Weather(seven, away, heard={("train", 0): lambda: [store.add_acceptance(yes) for yes in late]})
+    seven.run(name, weather)
+    everybody = seven.federation.nodes.keys()
+    assert seven.attempts(name) == [(number, number + 1, "committed") for number in range(3)]
+    assert [set(parties) for parties in seven.parties(name)] == [everybody - {P0, P1}, everybody - {P3}, everybody]
+    assert sums.exact()
+
+
+def taken_back(town: Town, digest: TaskDigest, party: PartyId) -> Acceptance:
+    """The acceptance of a party that has not accepted yet after all."""
+    store = town.federation.coordinator.store
+    yes = next(found for found in store.acceptances(digest) if found.party == party)
+    with store.transaction() as session:
+        session.exec(
+            delete(AcceptanceTable).where(col(AcceptanceTable.task) == digest, col(AcceptanceTable.party) == party)
+        )
+    return yes
 
 
 def test_a_round_takes_two_trips_and_three_where_somebody_drops_out(four: Town) -> None:
