@@ -63,7 +63,8 @@ def import_lines(store: NodeStore, lines: Iterable[str], age_of_consent_years: i
 def export_lines(store: NodeStore) -> Iterator[str]:
     """Every statement about people who are not erased, in order, in the format of `import_lines`."""
     with store.reading() as tx, store.identities.reading() as ids:
-        rows = {row.number: row for row in registry.identities(ids)}
+        known = registry.numbers(tx)  # an erasure that was cut off has left the identity
+        rows = {row.number: row for row in registry.identities(ids) if row.number in known}
         for event in consent_log.events(tx):
             row = rows.get(event.person)
             born = date.fromisoformat(row.born) if row and row.born else None

@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from clients import budget, consent
 from clients.data import leftovers
+from clients.settings import NodeFolder
 from clients.store import NodeStore, audit_log, ledger, registry
 from clients.store.database import Transaction
 from clients.store.moments import to_micros
@@ -107,7 +108,7 @@ def finish_erasures(store: NodeStore) -> bool:
     store.identities.scrub()
     store.wipe()
     with store.transaction() as tx:
-        leftovers.clear(store.folder / "data", {data.file for data in store.datasets()})
+        leftovers.clear(NodeFolder(store.folder).data, {data.file for data in store.datasets()})
         registry.set_erasure_due(tx, False)
     return True
 

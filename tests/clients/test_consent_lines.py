@@ -97,7 +97,10 @@ def test_what_is_exported_can_be_imported_elsewhere(store, tmp_path):
         assert who(other) == {people.find_person(other, "ann")}
 
 
-def test_the_erased_are_not_exported(store):
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_the_erased_are_not_exported(store, monkeypatch, cut_off):
     import_lines(store, [line(), line(person="bob")])
+    if cut_off:
+        monkeypatch.setattr(people, "finish_erasures", lambda _: False)
     erasure.forget(store, BitMap([people.find_person(store, "ann")]), NOW)
     assert [json.loads(text)["person"] for text in export_lines(store)] == ["bob"]
