@@ -189,7 +189,7 @@ def _place(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _first(row: Mapping[str, Any]) -> bool:
-    return row["draw"] == 0
+    return not row["draw"]
 
 
 def _late(row: Mapping[str, Any]) -> float:
