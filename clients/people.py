@@ -13,7 +13,7 @@ from clients.settings import NodeFolder
 from clients.store import NodeStore, audit_log, ledger, registry
 from clients.store.database import Transaction
 from clients.store.moments import to_micros
-from federation.errors import SchemaError
+from federation.errors import SchemaError, StoreError
 from federation.ids import PersonNumber
 
 LONGEST_ID = 200
@@ -105,8 +105,11 @@ def finish_erasures(store: NodeStore) -> bool:
             if curve.any():
                 registry.remember(ids, name, json.dumps(curve.tolist()))
             registry.erase(ids, number)
-    store.identities.scrub()
-    store.wipe()
+    if not (store.identities.scrub() and store.wipe()):
+        raise StoreError(
+            "names or answers of people who were erased are still in a log of SQLite, which another process reads. "
+            "Wait for it to end, such as a backup, and try again."
+        )
     with store.transaction() as tx:
         leftovers.clear(NodeFolder(store.folder).data, {data.file for data in store.datasets()})
         registry.set_erasure_due(tx, False)

@@ -109,16 +109,17 @@ class Database:
         (by_others,) = self._raw.execute("PRAGMA data_version").fetchone()
         return by_others, self._raw.total_changes, self._undone
 
-    def empty_log(self) -> None:
-        """Move what is in the log into the file, so that content that was deleted since is in neither."""
+    def empty_log(self) -> bool:
+        """Move what is in the log into the file, so that deleted content is in neither; False while others read it."""
         with self._lock, translated(self.path):
-            self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            ((busy, _, _),) = self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return not busy
 
-    def scrub(self) -> None:
-        """Remove deleted content from the file and its log for good."""
+    def scrub(self) -> bool:
+        """Remove deleted content from the file and its log for good; False while others read it."""
         with self._lock, translated(self.path):
-            for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                self._raw.execute(statement).fetchall()
+            self._raw.execute("VACUUM").fetchall()
+            return self.empty_log()
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

@@ -219,9 +219,9 @@ class NodeStore:
                 variates.forget_ended(tx, now)
                 views.forget_ended(tx, now)
 
-    def wipe(self) -> None:
-        """See to it that what was deleted, such as secrets of masks that were used, is not in the log either."""
-        self._node.empty_log()
+    def wipe(self) -> bool:
+        """Let what was deleted, such as secrets of masks that were used, be in no log; False while others read."""
+        return self._node.empty_log()
 
     def activities(self, task: TaskDigest | None = None) -> tuple[Activity, ...]:
         """The record of processing activities, of one task or of all."""

@@ -194,7 +194,7 @@ KILLS: dict[str, tuple[Any, str, bool]] = {
     "after the commit": (people, "finish_erasures", True),
     "before the identity goes": (people.registry, "erase", True),
     "before it is scrubbed": (Database, "scrub", True),
-    "before deleted answers leave the log": (Database, "empty_log", True),
+    "before deleted answers leave the log": (NodeStore, "wipe", True),
     "before old rows go": (people.leftovers, "clear", True),
 }
 

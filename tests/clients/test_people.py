@@ -1,6 +1,7 @@
 """People: known here by number, erasable, and nobody's spent budget is lost with them."""
 
 import shutil
+import sqlite3
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,7 +12,7 @@ from clients import budget, consent, erasure, people
 from clients.consent import ConsentStatement
 from clients.store import open_store, registry, verify
 from federation.consent import ConsentState, Purpose
-from federation.errors import BudgetExhausted, SchemaError
+from federation.errors import BudgetExhausted, SchemaError, StoreError
 from federation.ids import TaskDigest
 from federation.roles import Step
 from privacy.accounting import SampledGaussian, epsilon, rdp
@@ -136,6 +137,20 @@ def test_an_erasure_that_could_not_be_scrubbed_is_scrubbed_at_the_next_sight(sto
     assert any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
     people.person_number(store, "bob")
     assert not any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", ["identities.sqlite", "node.sqlite"])
+def test_an_erasure_is_not_finished_while_somebody_reads_what_was_there(tmp_path, file):
+    with open_store(tmp_path, lambda: NOW, busy_timeout_s=0.05) as store:
+        ann = people.person_number(store, "Ann Example")
+        backup = sqlite3.connect(tmp_path / file, isolation_level=None)
+        backup.execute("BEGIN")
+        backup.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        with pytest.raises(StoreError, match="another process reads"):
+            erasure.forget(store, BitMap([ann]), NOW)
+        backup.close()
+        assert people.finish_erasures(store)
+        assert not any(b"Ann Example" in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def interrupted(_store):
