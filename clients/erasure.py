@@ -5,7 +5,7 @@ it was; what is left to delete after it is deleted by the next command that hand
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from clients.data.shelf import Shelf, discard, owners_of
 from clients.policy import Policy
 from clients.settings import NodeFolder
 from clients.store import Dataset, NodeStore, activities, imports
-from federation.errors import SchemaError, StoreError
+from federation.errors import ManifestError, SchemaError, StoreError
 from federation.ids import PersonNumber, TaskDigest
 from federation.interrupts import finishing
 from federation.manifest import Manifest, parse
@@ -58,7 +58,7 @@ def traces(store: NodeStore, named: Mapping[str, PersonNumber], policy: Policy) 
     """What is here about everybody named: the preview of `forget`."""
     folder, gone = NodeFolder(store.folder), BitMap(named.values())
     owners = {data.number: owners_of(folder, data).numpy() for data in _with_rows_of(store, gone)}
-    tasks = {task.digest: parse(task.manifest_json) for task in store.accepted_tasks()}
+    tasks = _contracts(store)
     found = []
     for name, person in named.items():
         rows = {number: int(np.count_nonzero(numbers == person)) for number, numbers in owners.items()}
@@ -121,6 +121,15 @@ def _require_same(written: Sequence[Dataset], registered: Sequence[Dataset]) -> 
 def _epsilon(store: NodeStore, person: PersonNumber, delta: float) -> float:
     spent = budget.spent(store, person)
     return float(epsilon_from_rdp(spent, delta)) if spent.any() else 0.0
+
+
+def _contracts(store: NodeStore) -> dict[TaskDigest, Manifest]:
+    """Accepted contracts, but those that an earlier version wrote and this one cannot read: they stop no erasure."""
+    found = {}
+    for task in store.accepted_tasks():
+        with suppress(ManifestError):
+            found[task.digest] = parse(task.manifest_json)
+    return found
 
 
 def _models(

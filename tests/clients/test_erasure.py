@@ -20,12 +20,12 @@ from clients.ledger_report import spending
 from clients.node import Node
 from clients.policy import Policy
 from clients.settings import DEFAULT_NODE_TOML, NodeFolder
-from clients.store import Dataset, Imported, NodeStore, activities, imports, open_store, verify
+from clients.store import Answered, Dataset, Imported, NodeStore, activities, imports, open_store, verify
 from clients.store.database import Database
 from federation import cli, workloads
 from federation.consent import Purpose
 from federation.errors import SchemaError, StoreError
-from federation.ids import PartyId, PersonNumber
+from federation.ids import PartyId, PersonNumber, TaskDigest
 from federation.roles import Role
 from server.rounds import run_task
 from simulations.parties import Cast, Federation, gather, numbers
@@ -117,6 +117,16 @@ def test_answers_made_of_the_rows_are_deleted_while_log_and_ledger_still_verify(
     assert np.allclose(budget.spent(node.store, people.person_number(node.store, "person-0")), spent)
     run_task(federation.coordinator, federation.link, launch(name="next", rounds=1))
     assert gone not in node.store.activities()[-1].people
+
+
+def test_a_contract_that_cannot_be_read_any_more_stops_no_erasure(lab: Node) -> None:
+    task, gone = TaskDigest("c" * 64), PersonNumber(numbers(lab, 6)[0])
+    lab.store.accept_task("{}", task, NOW)
+    lab.store.record_answer(
+        Answered(task, 1, 0, "train", b"bytes", Purpose.TRAIN_MOTION_MODELS, BitMap([gone]), "d" * 64, NOW)
+    )
+    [trace] = erasure.traces(lab.store, {"person-0": gone}, lab.policy())
+    assert trace.models == ({"task": task, "answers": 1, "privacy": "unknown"},)
 
 
 def test_an_answer_that_was_being_made_during_the_erasure_is_not_kept(
