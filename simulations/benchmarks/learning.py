@@ -169,6 +169,8 @@ def _short(value: object) -> object:
 
 
 PARTS: dict[str, Callable[[], object]] = {"watch": watch, "watch-private": watch_private, "runners": runners}
+TASKS = {"watch": ("watch",), "watch-private": ("watch-private",), "runners": ("runners", "runners-private")}
+"""Which task files a part measures."""
 
 
 def main() -> None:
@@ -176,11 +178,18 @@ def main() -> None:
     torch.set_num_threads(1)
     folder, *named = sys.argv[1:] or ["docs/benchmarks"]
     kept = json.loads((Path(folder) / "learning.json").read_text()) if named else {}
-    tasks = {name: read(name) for name in ("watch", "watch-private", "runners", "runners-private")}
-    terms = {name: {"privacy": vars(task.privacy) if task.privacy else None} for name, task in tasks.items()}
-    terms["watch-private"]["at_the_nodes"] = vars(at_the_nodes(tasks["watch-private"]).privacy)
-    figures = {"terms": terms} | {name: PARTS[name]() for name in named or PARTS}
-    write(Path(folder), kept | figures, named)
+    figures = {name: PARTS[name]() for name in named or PARTS}
+    terms = kept.get("terms", {}) | {task: terms_of(task) for name in figures for task in TASKS[name]}
+    write(Path(folder), kept | figures | {"terms": terms}, named)
+
+
+def terms_of(name: str) -> dict[str, object]:
+    """What a task file asks of privacy; of the one whose noise is shared, also what it would ask at the nodes."""
+    task = read(name)
+    if not task.privacy:
+        return {"privacy": None}
+    at_nodes = {"at_the_nodes": vars(at_the_nodes(task).privacy)} if task.privacy.shared else {}
+    return {"privacy": vars(task.privacy)} | at_nodes
 
 
 if __name__ == "__main__":

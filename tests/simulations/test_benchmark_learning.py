@@ -1,5 +1,8 @@
 """The benchmark of the demo's tasks: its noise is that of the contract, and its page says what was measured."""
 
+import json
+import sys
+
 import pytest
 
 from privacy.accounting import SampledSkellam, epsilon
@@ -33,3 +36,21 @@ def test_the_page_counts_the_draws_that_ended_below_their_start():
     ratio = task.privacy.noise_multiplier / learning.at_the_nodes(task).privacy.noise_multiplier
     assert f"is {ratio:.2f} times" in said
     assert ratio == pytest.approx(1.34, abs=0.03)
+
+
+def test_a_part_that_is_not_measured_again_keeps_the_terms_that_it_was_measured_with(tmp_path, monkeypatch):
+    former = {
+        "commit": "former",
+        "terms": {"watch-private": "of then", "runners-private": "of then"},
+        "runners": "kept",
+    }
+    (tmp_path / "learning.json").write_text(json.dumps(former))
+    monkeypatch.setattr(learning_report, "page", lambda document: "")
+    monkeypatch.setitem(learning.PARTS, "watch-private", lambda: "measured")
+    monkeypatch.setattr(sys, "argv", ["learning", str(tmp_path), "watch-private"])
+    learning.main()
+    found = json.loads((tmp_path / "learning.json").read_text())
+    assert found["terms"]["runners-private"] == "of then"
+    assert found["terms"]["watch-private"] == json.loads(json.dumps(learning.terms_of("watch-private")))
+    assert set(found["terms"]["watch-private"]) == {"privacy", "at_the_nodes"}
+    assert (found["runners"], found["watch-private"]) == ("kept", "measured")

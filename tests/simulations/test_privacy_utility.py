@@ -16,6 +16,7 @@ from federation.workloads import exercise_recognition, running_pace
 from privacy.accounting import SampledGaussian, SampledSkellam, epsilon
 from privacy.levels import steps_per_clip
 from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
+from simulations.benchmarks.kept import Kept
 from simulations.benchmarks.privacy_utility import cases, protocol, report
 from simulations.benchmarks.privacy_utility.__main__ import main
 from simulations.benchmarks.privacy_utility.study import Size
@@ -68,6 +69,18 @@ def test_parts_of_a_finished_study_are_kept_but_for_those_that_are_asked_for_aga
         f"one thread, commits former, {commit} (the JSON says which part). "
         in (tmp_path / "privacy_utility.md").read_text()
     )
+
+
+def test_a_quick_look_takes_no_part_of_a_study_that_was_cut_off_and_leaves_it_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("simulations.benchmarks.privacy_utility.__main__.write", lambda folder, parts: None)
+    monkeypatch.setattr(
+        "simulations.benchmarks.privacy_utility.__main__.plan", lambda size: {"direct": lambda: size.judges}
+    )
+    cut_off = Kept(tmp_path / "privacy_utility.parts.jsonl")
+    cut_off.keep("direct", "of all people")
+    main(["--quick", "--out", str(tmp_path)])
+    assert cut_off.part("direct", lambda: "measured anew") == "of all people"
+    assert [path.name for path in tmp_path.iterdir()] == [cut_off.file.name]
 
 
 def test_shared_noise_has_the_variance_that_the_study_reckons_with(motion):

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     )
     asked = parser.parse_args(arguments)
     parts = plan(QUICK if asked.quick else Size())
-    kept = Kept(asked.out / "privacy_utility.parts.jsonl")
+    kept = Kept(asked.out / f"privacy_utility.{'quick' if asked.quick else 'parts'}.jsonl")
     if asked.again is not None:
         _restore(kept, asked.out / FIGURES, parts, asked.again)
     before = torch.get_num_threads()
