@@ -1,5 +1,7 @@
 """Scores of a committed model on held-out people, as the parties disclose them."""
 
+import math
+
 from federation import wire
 from federation.errors import PacelineError, WireError
 from federation.ids import PartyId
@@ -59,7 +61,7 @@ def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply
     """One party's scores on disk, or why there are none."""
     outcome, code, head = "answered", "", None
     try:
-        answer = _check(coordinator, reply, question)
+        answer = _check(coordinator, run, reply, question)
         head = answer.ledger_head
         coordinator.store.record_evaluation(
             EvaluationRecord(
@@ -78,7 +80,8 @@ def _record(coordinator: Coordinator, run: Run, question: Question, reply: Reply
     return PartyRound(reply.party, outcome, code)
 
 
-def _check(coordinator: Coordinator, reply: Reply, question: Question) -> ScoresAnswer:
+def _check(coordinator: Coordinator, run: Run, reply: Reply, question: Question) -> ScoresAnswer:
+    terms = run.manifest.evaluation
     if reply.blob is None:
         raise WireError(reply.failure)
     key = coordinator.store.active_party_keys().get(reply.party)
@@ -92,14 +95,29 @@ def _check(coordinator: Coordinator, reply: Reply, question: Question) -> Scores
     asked = (question.task, question.round, question.attempt, question.nonce)
     if (answer.task, answer.round, answer.attempt, answer.nonce) != asked:
         raise WireError("the scores answer another question.")
+    if terms is None or answer.disclosure != terms.disclosure:
+        raise WireError(f"the scores are {answer.disclosure}, which is not what the task asks for.")
     if any(abs(value) > MAX_SUM for value in answer.sums.values()):
         raise WireError("the scores are absurdly large.")
     return answer
 
 
 def _summary(run: Run, answer: ScoresAnswer) -> dict[str, float]:
-    """Readable figures; noised sums are means over a noised count of people."""
+    """Readable figures of scores that hold them, whatever their sender wrote; else `WireError`."""
+    try:
+        figures = _figures(run, answer)
+    except Exception as error:  # a workload's summary does not say what it can raise, and one party must stop no task
+        raise WireError(
+            "no figures can be made of these scores; a sum is missing, or is none that rows have."
+        ) from error
+    if not all(isinstance(figure, int | float) and math.isfinite(figure) for figure in figures.values()):
+        raise WireError("the figures of these scores are no finite numbers.")
+    return figures
+
+
+def _figures(run: Run, answer: ScoresAnswer) -> dict[str, float]:
+    """Of noised sums: means over a noised count of people."""
     if answer.disclosure != "noised":
         return run.workload.summary(answer.sums)
-    people = max(1.0, answer.sums.get("people", 1.0))
-    return {key: value / people for key, value in answer.sums.items() if key != "people"}
+    people = max(1.0, answer.sums["people"])
+    return {key: answer.sums[key] / people for key in run.workload.person_scores}

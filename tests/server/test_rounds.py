@@ -13,7 +13,7 @@ from federation import codecs, wire
 from federation.errors import Refusal, RoundFailed
 from federation.ids import PartyId, TaskDigest
 from federation.link import Link, Reply
-from federation.messages import UpdateAnswer
+from federation.messages import ScoresAnswer, UpdateAnswer
 from federation.terms import PersonTerms
 from server.coordinator import from_bytes, run_of
 from server.rounds import run_task
@@ -22,6 +22,7 @@ from simulations.loopback import Fault, corrupted, faithful, lost, repeated
 from simulations.parties import Federation
 
 LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
+NOISED = {"delta": 1e-3, "noise_multiplier": 3.0, "every_rounds": 3}
 Launch = Callable[..., str]
 
 
@@ -303,8 +304,7 @@ def test_a_party_revoked_while_it_is_asked_is_left_out(federation: Federation, l
 
 
 def test_noised_scores_are_charged_to_held_out_people(federation: Federation, launch: Launch) -> None:
-    terms = {"disclosure": "noised", "delta": 1e-3, "noise_multiplier": 3.0, "every_rounds": 3}
-    name = launch(evaluation=terms)
+    name = launch(evaluation={"disclosure": "noised"} | NOISED)
     run_task(federation.coordinator, federation.link, name)
     task = federation.coordinator.store.task(name)
     [scores] = federation.coordinator.store.evaluations(task.digest)
@@ -312,6 +312,34 @@ def test_noised_scores_are_charged_to_held_out_people(federation: Federation, la
     assert scores.people == 0
     coach = federation.nodes[COACH]
     assert sorted(group.charges for group in budget.table(coach.store)) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("terms", "words", "says"),
+    [
+        ({}, {"sums": {"rows": 4.0, "squared_error": -1.0}}, "no finite numbers"),
+        ({}, {"disclosure": "noised", "sums": {"people": 1.0, "| a line of the card |": 1.0}}, "scores are noised"),
+        ({"disclosure": "noised"} | NOISED, {"sums": {"| a line of the card |": 1.0}}, "no figures can be made"),
+    ],
+    ids=["a root of nothing", "of another kind", "names of its own"],
+)
+def test_scores_that_no_rows_have_are_left_out_and_stop_nothing(
+    federation: Federation, launch: Launch, terms: dict[str, object], words: dict[str, object], says: str
+) -> None:
+    def fault(party: PartyId, blob: bytes) -> list[Reply]:
+        key = federation.nodes[COACH].identity
+        header, _ = wire.read_answer(blob, key.public_key, 1 << 20)
+        made = wire.pack(header.model_copy(update=words), b"", key) if isinstance(header, ScoresAnswer) else blob
+        return [Reply(party, made)]
+
+    name = launch(evaluation={"disclosure": "published"} | terms)
+    federation.link.faults[COACH] = fault
+    run_task(federation.coordinator, federation.link, name)
+    store = federation.coordinator.store
+    task = store.task(name)
+    assert task.state is TaskState.COMPLETED
+    assert store.evaluations(task.digest) == []
+    assert says in next(row.code for row in store.party_rounds(task.digest) if row.kind == "evaluate")
 
 
 def test_an_update_from_synthetic_rows_hides_nobody(federation: Federation, launch: Launch) -> None:
