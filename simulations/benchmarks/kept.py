@@ -69,6 +69,14 @@ class Kept:
         whole.write(self.file, "".join(json.dumps(part) + "\n" for part in parts))
 
 
+def places(parts: Sequence[Part]) -> str:
+    """Machines, and commits with how many of `parts` were measured at each where there are several."""
+    machines = " and ".join(dict.fromkeys(part["machine"] for part in parts))
+    commits = [part["commit"] for part in parts]
+    each = [name if len(set(commits)) == 1 else f"{name} ({commits.count(name)})" for name in dict.fromkeys(commits)]
+    return f"{machines}, commit {', '.join(each)}"
+
+
 def picked(names: Iterable[str], only: Sequence[str]) -> list[str]:
     """The names that hold one of the words, set apart by commas, of each entry of `only`; all if it is empty."""
     known = list(names)

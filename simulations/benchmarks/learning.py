@@ -188,8 +188,8 @@ def terms_of(name: str) -> dict[str, object]:
     task = read(name)
     if not task.privacy:
         return {"privacy": None}
-    at_nodes = {"at_the_nodes": vars(at_the_nodes(task).privacy)} if task.privacy.shared else {}
-    return {"privacy": vars(task.privacy)} | at_nodes
+    found: dict[str, object] = {"privacy": vars(task.privacy)}
+    return found | ({"at_the_nodes": vars(at_the_nodes(task).privacy)} if task.privacy.shared else {})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from federation import workloads
 from federation.errors import LinkError, PacelineError, UsageError, WorkloadError
 from federation.schema import Rows
 from federation.workload import flatten, trained_names
+from simulations.benchmarks.record import commit, machine
 from simulations.benchmarks.simulation import campaign, environments, first_result, models, pages, parts
 from simulations.benchmarks.simulation.ours import inline
 from simulations.benchmarks.simulation.peers import work
@@ -117,6 +118,15 @@ def test_a_stopped_comparison_goes_on_where_it_was(tmp_path, measured):
     assert "| plain PyTorch loop | 2 | – | not done after 420 s | – | – | – | – |" in text
     assert "| people per second, local training | ≥ 300 | not measured |" in text
     assert "2 cores at 100 · 10⁹ each could do no more than" in text
+
+
+def test_the_page_names_the_commit_of_what_was_kept_beside_that_of_what_is_measured_each_time(tmp_path, measured):
+    former = {"machine": "another", "commit": "former", "found": {"failed": "not done after 420 s"}}
+    asked = wish(tmp_path, repeats=1)
+    asked.place.kept.restore([{"name": "trivial-1000-50-plain-t1-r0", **former}])
+    text = campaign.run(asked, lambda _: None).read_text()
+    assert f" on {machine()} and another, commit {commit()} (3), former (1)." in text
+    assert f"\nThe machine's limit and the first result: on {machine()}, commit {commit()}." in text
 
 
 def test_a_comparison_of_no_part_names_those_that_there_are(tmp_path):

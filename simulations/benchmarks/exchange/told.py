@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from simulations.benchmarks.exchange.jobs import Found
 from simulations.benchmarks.kept import Part as Line
+from simulations.benchmarks.kept import places
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,7 @@ class Told:
     @property
     def places(self) -> str:
         """Machines, and commits with how many jobs were measured at each where there are several."""
-        machines = " and ".join(dict.fromkeys(line["machine"] for line in self.lines))
-        commits = [line["commit"] for line in self.lines]
-        each = [
-            name if len(set(commits)) == 1 else f"{name} ({commits.count(name)})" for name in dict.fromkeys(commits)
-        ]
-        return f"{machines}, commit {', '.join(each)}"
+        return places(self.lines)
 
     @property
     def command(self) -> str:

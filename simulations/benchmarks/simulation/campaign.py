@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulations.benchmarks.kept import picked
+from simulations.benchmarks.kept import picked, places
 from simulations.benchmarks.simulation import first_result, limit, pages
 from simulations.benchmarks.simulation.parts import Part, Place, measured, plan
 from simulations.benchmarks.simulation.peers import work
@@ -72,11 +72,13 @@ def _name(part: Part, repeat: int) -> str:
 
 def gathered(wish: Wish) -> dict[str, Any]:
     """Everything that is measured so far, in this call or before."""
-    parts, kept = [], wish.place.kept.parts()
+    parts, lines, kept = [], [], wish.place.kept.parts()
     for part in plan().values():
         names = (_name(part, repeat) for repeat in range(wish.repeats))
-        answers = [kept[name]["found"] for name in names if name in kept]
-        if answers:
-            parts.append({**part.about(), "answers": answers})
+        ours = [kept[name] for name in names if name in kept]
+        lines += ours
+        if ours:
+            parts.append({**part.about(), "answers": [line["found"] for line in ours]})
     limits = [limit.measured(threads) for threads in sorted({1, os.cpu_count() or 1})]
-    return {"parts": parts, "limit": limits, "first_result": first_result.measured(wish.repeats)}
+    first = first_result.measured(wish.repeats)
+    return {"measured_on": places(lines), "parts": parts, "limit": limits, "first_result": first}

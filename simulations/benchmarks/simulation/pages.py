@@ -36,7 +36,7 @@ NOTES = """
 def write(out: Path, found: Mapping[str, Any], command: str) -> Path:
     """Write ``simulation.json`` and ``simulation.md``, whose path is returned.
 
-    `found` holds `parts`, `limit` and `first_result`.
+    `found` holds `parts`, where they were `measured_on`, `limit` and `first_result`, which are measured for each page.
     """
     about = {"title": "How fast a federation is simulated", "command": command, "machine": machine()}
     whole = {**about, "commit": commit(), **found}
@@ -50,7 +50,8 @@ def write(out: Path, found: Mapping[str, Any], command: str) -> Path:
 def page(whole: Mapping[str, Any]) -> Iterator[str]:
     """The lines of the page."""
     yield f"# {whole['title']}\n"
-    yield f"`{whole['command']}` on {whole['machine']}, commit {whole['commit']}."
+    yield f"`{whole['command']}` on {whole['measured_on']}."
+    yield f"The machine's limit and the first result: on {whole['machine']}, commit {whole['commit']}."
     yield f"Load of the machine by others while this was measured: {_loads(whole['parts'])}.\n"
     yield "## What was promised\n"
     yield from promises(whole)
