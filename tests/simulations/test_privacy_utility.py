@@ -17,10 +17,11 @@ from privacy.accounting import SampledGaussian, SampledSkellam, epsilon
 from privacy.levels import steps_per_clip
 from simulations.benchmarks.arithmetic import Privacy, Task, federated, last
 from simulations.benchmarks.kept import Kept
-from simulations.benchmarks.privacy_utility import cases, protocol, report
+from simulations.benchmarks.privacy_utility import cases, plots, protocol, report
 from simulations.benchmarks.privacy_utility.__main__ import main
 from simulations.benchmarks.privacy_utility.study import Size
 from simulations.benchmarks.privacy_utility.width import width
+from simulations.pages import drawing
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +227,11 @@ def test_page_says_how_far_protocol_and_arithmetic_are_apart_and_how_sure_that_i
     said = report._agreement([case], direct)
     assert "| at each node | difference, points | +15.0 ± 5.0 |" in said
     assert "| shared | difference, points | -5.0 ± 0.0 |" in said
+
+
+def test_bars_of_the_plots_are_the_deviations_of_the_tables():
+    _, (panel,) = drawing.panels(1)
+    plots._curve(panel, {"8": [0.5, 0.6], "1": [0.4]}, "100 people", "black")
+    low, high = panel.containers[0].lines[2][0].get_segments()[0][:, 1]
+    assert report.spread([0.5, 0.6]) == f"0.550 ± {(high - low) / 2:.3f}"
+    assert report.spread([0.4]) == "0.400 ± 0.000"

@@ -1,8 +1,8 @@
 """The study's plots as PNG files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, pstdev
+from statistics import mean, stdev
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def what_bought_what(changes: Found, path: Path) -> None:
     for panel, epsilon in zip(made, epsilons, strict=True):
         scores = [one["scores"][epsilon] for one in variants][::-1]
         names = [one["name"] for one in variants][::-1]
-        means, spreads = [mean(one) for one in scores], [pstdev(one) for one in scores]
+        means, spreads = [mean(one) for one in scores], [deviation(one) for one in scores]
         panel.errorbar(means, names, xerr=spreads, color=COLOURS[0], ls="", marker="o", ms=5)
         panel.axvline(means[-1], color=COLOURS[1], lw=1)
         panel.xaxis.set_major_locator(AutoLocator())
@@ -56,8 +56,13 @@ def what_bought_what(changes: Found, path: Path) -> None:
 def _curve(panel: Axes, found: Mapping[str, list[float]], name: str, colour: str, dash: str = "-") -> None:
     """Mean and standard deviation against ε, on a scale where halving ε is one step."""
     places = [float(epsilon) for epsilon in found]
-    means, spreads = [mean(scores) for scores in found.values()], [pstdev(scores) for scores in found.values()]
+    means, spreads = [mean(scores) for scores in found.values()], [deviation(scores) for scores in found.values()]
     panel.errorbar(places, means, yerr=spreads, color=colour, ls=dash, marker="o", ms=3, lw=1.4, label=name)
     panel.set_xscale("log", base=2)
     panel.set_xticks(places, [f"{place:g}" for place in places])
     panel.set_xlabel("ε per person")
+
+
+def deviation(scores: Sequence[float]) -> float:
+    """The standard deviation over seeds, 0 of a single one."""
+    return stdev(scores) if len(scores) > 1 else 0.0

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, pstdev, stdev
+from statistics import mean
 from typing import Any
 
 from simulations.benchmarks.kept import Part
 from simulations.benchmarks.privacy_utility import plots
+from simulations.benchmarks.privacy_utility.plots import deviation
 from simulations.benchmarks.privacy_utility.words import AGREEMENT, HOW, OPENING, TEN, TERMS, WHAT_BOUGHT_WHAT
 from simulations.seeded import STAMP
 
@@ -196,7 +197,7 @@ def _agreement(motion: Sequence[Found], direct: Found) -> str:
 
 def _difference(scores: Sequence[float], others: Sequence[float]) -> str:
     """Of two means, in points, with its standard error."""
-    error = sum(_deviation(one) ** 2 / len(one) for one in (scores, others)) ** 0.5
+    error = sum(deviation(one) ** 2 / len(one) for one in (scores, others)) ** 0.5
     return f"{100 * (mean(scores) - mean(others)):+.1f} ± {100 * error:.1f}"
 
 
@@ -221,8 +222,4 @@ def _terms(cases: Sequence[Found]) -> str:
 
 def spread(scores: Sequence[float]) -> str:
     """Mean and standard deviation over seeds."""
-    return f"{mean(scores):.3f} ± {_deviation(scores):.3f}"
-
-
-def _deviation(scores: Sequence[float]) -> float:
-    return stdev(scores) if len(scores) > 1 else pstdev(scores)
+    return f"{mean(scores):.3f} ± {deviation(scores):.3f}"
