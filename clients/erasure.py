@@ -13,8 +13,9 @@ import numpy as np
 from pyroaring import BitMap
 
 from clients import budget, consent, people
+from clients.data import leftovers
 from clients.data.rewriting import put_in_place, rest_of
-from clients.data.shelf import Shelf, discard, owners_of
+from clients.data.shelf import Shelf, owners_of
 from clients.policy import Policy
 from clients.settings import NodeFolder
 from clients.store import Dataset, NodeStore, activities, imports
@@ -92,20 +93,17 @@ def forget(store: NodeStore, gone: BitMap, at: datetime) -> None:
 def _commit(
     store: NodeStore, folder: NodeFolder, rests: Sequence[tuple[Dataset, Shelf]], gone: BitMap, at: datetime
 ) -> None:
-    kept: list[str] = []
     try:
         with store.transaction() as tx:
             _require_same([data for data, _ in rests], _with_rows_of(store, gone))
             for data, place in rests:
-                rest = put_in_place(folder, data, place)
-                kept += [rest.file] if rest else []
-                imports.replace(tx, data.number, rest, gone)
+                imports.replace(tx, data.number, put_in_place(folder, data, place), gone)
             activities.drop_answers(tx, gone)
             for person in gone:
                 people.mark_forgotten(store, tx, PersonNumber(person), at)
-    except BaseException:
-        for file in kept:
-            discard(folder, file)
+    except BaseException:  # perhaps of a second Ctrl-C after the commit: what is registered now must stay
+        with store.transaction():
+            leftovers.clear(folder.data, {data.file for data in store.datasets()})
         raise
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from clients.node import Node
 from clients.policy import Policy
 from clients.settings import DEFAULT_NODE_TOML, NodeFolder
 from clients.store import Answered, Dataset, Imported, NodeStore, activities, imports, open_store, verify
-from clients.store.database import Database
+from clients.store.database import Database, Transaction
 from federation import cli, workloads
 from federation.consent import Purpose
 from federation.errors import SchemaError, StoreError
@@ -180,6 +181,25 @@ def test_an_import_that_comes_meanwhile_stops_the_erasure(lab: Node, monkeypatch
         erasure.forget(lab.store, BitMap([0]), NOW)
     assert files_of(lab.folder) == before
     assert lab.store.datasets() == (data,)
+
+
+def test_ctrl_c_right_after_the_commit_leaves_the_rows_of_the_others(
+    lab: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine, pressed, known = NodeStore.transaction, iter([True]), BitMap(numbers(lab, 6))
+
+    @contextmanager
+    def pressed_after(store: NodeStore) -> Iterator[Transaction]:
+        with genuine(store) as tx:
+            yield tx
+        if not store._node.in_transaction and next(pressed, False):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(NodeStore, "transaction", pressed_after)
+    with pytest.raises(KeyboardInterrupt):
+        erasure.forget(lab.store, BitMap([known[0]]), datetime.now(UTC))
+    assert len(rows_of(lab, known)) == 10
+    assert people.finish_erasures(lab.store)
 
 
 def test_a_reader_that_meets_the_old_import_reads_the_new_one(lab: Node, monkeypatch: pytest.MonkeyPatch) -> None:
