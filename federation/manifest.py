@@ -257,7 +257,13 @@ def parse(data: bytes | str) -> Manifest:
 
 
 def explain(error: ValidationError, what: str = "task") -> str:
-    """One line per problem, without pydantic's jargon and without the input's values."""
+    """One line per problem, without pydantic's jargon and without the input's values.
+
+    Names in the input command no terminal, and any database can keep them.
+    """
     items = error.errors(include_url=False, include_context=False, include_input=False)[:20]
     lines = [f"{'.'.join(str(part) for part in item['loc'])[:80] or what}: {item['msg']}" for item in items]
-    return f"this is not a valid {what}:\n  " + "\n  ".join(lines)
+    shown = (
+        "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line) for line in lines
+    )
+    return f"this is not a valid {what}:\n  " + "\n  ".join(shown)

@@ -1,10 +1,12 @@
 """Every way to damage or forge a message or a signed task is refused, with its own error and text."""
 
+import hashlib
 import json
 import tracemalloc
 from pathlib import Path
 
 import pytest
+import rfc8785
 
 from federation import errors, wire
 from federation.codecs import find
@@ -112,6 +114,15 @@ def test_header_of_a_stranger_is_never_parsed():
         wire.read_request(wire.seal(b"[" * 200_000, b"", Identity.create(), wire.REQUEST), COORDINATOR.public_key, 0)
     with pytest.raises(WireError, match="this is not a valid message"):
         wire.read_request(wire.seal(b"[" * 200_000, b"", COORDINATOR, wire.REQUEST), COORDINATOR.public_key, 0)
+
+
+@pytest.mark.parametrize("changed", [{"a\0\x1b[2J": 1}, {"kind": "a\0\x1b[2J"}], ids=["a key", "a kind"])
+def test_why_a_message_is_refused_holds_nothing_that_commands_a_terminal_or_that_no_database_keeps(changed):
+    header = answers(b"")[2][0].model_dump(mode="json") | changed
+    envelope = {"header": header, "payload_bytes": 0, "payload_sha256": hashlib.sha256(b"").hexdigest()}
+    with pytest.raises(WireError, match="a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\\[2J") as info:
+        wire.read_answer(wire.seal(rfc8785.dumps(envelope), b"", PARTY, wire.ANSWER), PARTY.public_key, LIMIT)
+    assert all(line.isprintable() for line in str(info.value).split("\n"))
 
 
 def test_update_that_is_too_long_for_its_codec_is_refused_whoever_signed_it():
