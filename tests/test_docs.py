@@ -27,6 +27,22 @@ def commands_in(page):
                 yield re.split(r"\s+[#|>&]", re.sub(r"\$\([^)]*\)", "TOKEN", found[1]))[0]
 
 
+def parsed(line):
+    """The command that a line names, and the words after it; all options are known."""
+    words = shlex.split(line)
+    command = cli.program() if words[0].startswith("-") else cli.load(words.pop(0))
+    while words and isinstance(command, click.Group) and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
+    used = {word.split("=")[0] for word in words if word.startswith("--")}
+    assert used <= known, f"paceline {line}: no such option"
+    return command, words
+
+
+def bare_group(command):
+    return isinstance(command, click.Group) and not command.invoke_without_command
+
+
 def test_the_page_of_commands_is_what_the_program_says():
     assert (ROOT / "docs" / "cli.md").read_text() == reference.markdown(), "run: make docs"
 
@@ -45,15 +61,16 @@ def test_every_command_says_what_it_does_with_an_example_and_speaks_json(command
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_line_in_the_documentation_exists(page):
     for line in commands_in(page):
-        words = shlex.split(line)
-        command = cli.program() if words[0].startswith("-") else cli.load(words.pop(0))
-        while words and isinstance(command, click.Group) and words[0] in command.commands:
-            command = command.commands[words.pop(0)]
-        known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
-        used = {word.split("=")[0] for word in words if word.startswith("--")}
-        assert used <= known, f"paceline {line}: no such option"
-        works = not isinstance(command, click.Group) or command.invoke_without_command
-        assert works, f"paceline {line}: no such command"
+        command, _ = parsed(line)
+        assert not bare_group(command), f"paceline {line}: no such command"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_that_a_sentence_names_exists(page):
+    """A sentence may also name a group, such as `paceline attack`."""
+    for found in re.findall(r"`paceline\s+([a-z-][^`]*)`", page.read_text()):
+        command, words = parsed(" ".join(found.split()))
+        assert not (words and bare_group(command)), f"paceline {found}: no such command"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
