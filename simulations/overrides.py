@@ -10,7 +10,7 @@ from simulations.words import flat, merged
 
 MOST_SEEDS = 1000
 NOBODY_PROTECTED = {"unit": "none"}
-"""Where this is asked for, what else the file says about privacy is left out."""
+"""Where this is asked for, what else the file says about privacy is left out, sweeps over it included."""
 
 
 def overridden(scenario: Scenario, assignments: Sequence[str], seeds: str = "") -> Scenario:
@@ -22,7 +22,8 @@ def overridden(scenario: Scenario, assignments: Sequence[str], seeds: str = "") 
             words.get("sweep", {}).pop(key, None)
         words = merged(words, change)
         if change.get("privacy") == NOBODY_PROTECTED:
-            words["privacy"] = NOBODY_PROTECTED
+            swept = {key: values for key, values in words.get("sweep", {}).items() if key.split(".")[0] != "privacy"}
+            words |= {"privacy": NOBODY_PROTECTED, "sweep": swept}
     if seeds:
         words["seeds"] = seed_list(seeds)
     return read_words(words)

@@ -41,6 +41,15 @@ def test_privacy_is_taken_away_with_all_that_belongs_to_it(scenario):
         overridden(private, ["privacy.unit=none", "privacy.epsilon=2"])
 
 
+def test_where_nobody_is_protected_no_privacy_term_is_swept_over(scenario):
+    swept = scenario(
+        privacy={"unit": "person", "epsilon": 4.0, "clip": 1.0, "delta": 1e-3} | SAMPLED,
+        sweep={"privacy.epsilon": [2.0, 8.0], "rounds": [2, 3]},
+    )
+    found = overridden(swept, ["privacy.unit=none"])
+    assert (found.privacy, dict(found.sweep)) == ({"unit": "none"}, {"rounds": (2, 3)})
+
+
 def test_a_key_that_is_set_is_swept_no_more(scenario):
     swept = scenario(sweep={"data.people": [8, 9], "rounds": [2, 3]})
     assert dict(overridden(swept, ["data.people=8"]).sweep) == {"rounds": (2, 3)}

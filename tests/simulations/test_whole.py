@@ -21,6 +21,16 @@ def test_what_was_there_stays_until_all_of_the_new_is_written(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == [path], "nothing half written is left"
 
 
+def test_nothing_is_left_where_somebody_interrupts_the_writing(tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        whole.write(tmp_path / "report.html", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none/report\.html"):
         whole.write(tmp_path / "none" / "report.html", "text")
