@@ -23,7 +23,7 @@ from federation.workload import Weights
 from server.coordinator import run_of
 from server.rounds import first_or_latest
 from simulations import engine, generation
-from simulations.benchmarks.kept import Kept
+from simulations.benchmarks.kept import Kept, places
 from simulations.benchmarks.record import write
 from simulations.datasets import exercise_rows, watch_recordings
 from simulations.scenario import Scenario, read
@@ -134,7 +134,7 @@ def main(words: Sequence[str] = ()) -> int:
     title = "Generated motion: accuracy on held-out people of classifiers that saw nothing else"
     seeds = " ".join(map(str, asked.seeds))
     command = f"python -m simulations.benchmarks.generation --folds {asked.folds} --seeds {seeds}"
-    write(asked.out, "generation", title, command, rows)
+    write(asked.out, "generation", title, command, rows, places([*kept.parts().values()]))
     raw = asked.out / "generation.json"
     whole = json.loads(raw.read_text("utf-8")) | {"parts": [*kept.parts().values()]}
     raw.write_text(json.dumps(whole, indent=2) + "\n", "utf-8")

@@ -49,12 +49,15 @@ def median_ms(seconds: Sequence[float]) -> float:
     return round(statistics.median(seconds) * 1e3, 3)
 
 
-def write(out: Path, name: str, title: str, command: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``out/name.json`` and ``out/name.md``."""
+def write(
+    out: Path, name: str, title: str, command: str, rows: Sequence[Mapping[str, Any]], measured_on: str = ""
+) -> None:
+    """Write ``out/name.json`` and ``out/name.md``; `measured_on`: where, if it was not here and now."""
     about = {"title": title, "command": command, "machine": machine(), "commit": commit()}
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps({**about, "rows": list(rows)}, indent=2) + "\n", encoding="utf-8")
-    head = f"# {title}\n\n`{command}` on {about['machine']}, commit {about['commit']}.\n\n"
+    place = measured_on or f"{about['machine']}, commit {about['commit']}"
+    head = f"# {title}\n\n`{command}` on {place}.\n\n"
     (out / f"{name}.md").write_text(head + table(rows) + "\n", encoding="utf-8")
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from simulations.benchmarks import generation
+from simulations.benchmarks.kept import Kept
+from simulations.benchmarks.record import commit, machine
 
 
 @pytest.fixture
@@ -46,6 +48,14 @@ def test_what_was_measured_before_an_interruption_is_not_measured_again(tmp_path
     monkeypatch.setattr(generation, "of_many", whole)
     generation.main(["--folds", "1", "--seeds", "1", "--out", str(tmp_path)])
     assert measured == ["real (9, 10)", "many 1"]
+
+
+def test_the_page_names_the_commit_of_parts_that_were_measured_before(tmp_path, measured):
+    former = {"machine": "another", "commit": "former", "found": {"ridge": 0.5}}
+    Kept(tmp_path / "generation.parts.jsonl").restore([{"name": "real people (TRTR), judged by 9 and 10", **former}])
+    generation.main(["--folds", "1", "--seeds", "1", "--out", str(tmp_path)])
+    said = f" on another and {machine()}, commit former (1), {commit()} (1).\n"
+    assert said in (tmp_path / "generation.md").read_text()
 
 
 def test_lines_of_invented_people_name_how_many_of_them_train():
