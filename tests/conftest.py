@@ -1,5 +1,6 @@
 """A small federation in one process, on synthetic recordings."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from simulations.seeded import SeededSource
 # A busy machine is no failure, and a check that fails must fail again.
 settings.register_profile("paceline", deadline=None, derandomize=True)
 settings.load_profile("paceline")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would everything that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORKLOAD = "running_pace"
 LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))

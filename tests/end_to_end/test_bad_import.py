@@ -167,11 +167,11 @@ def test_a_bad_row_of_runners_is_told_with_its_line(
 @pytest.mark.parametrize(
     ("mapping", "says"),
     [
-        ("person = ", ("map.toml cannot be read",)),
+        ("person = ", ("mapping file map.toml is no TOML",)),
         ('persona = "who"\ntarget = "label"\nrate_hz = 50.0\n', ("persona", "person: ")),
         (MAPPING.replace('"t"', '"t"\nrate_hz = 50.0'), ("must say either",)),
         (MAPPING.replace('time = "t"', "rate_hz = 100.0"), ("rate_hz = 100", "workload's 50 Hz", "correct rate_hz")),
-        (MAPPING.replace('time = "t"', "rate_hz = 0.0"), ("rate_hz: Input should be greater than 0",)),
+        (MAPPING.replace('time = "t"', "rate_hz = 0.0"), ("rate_hz: expected a number above 0; found 0.0",)),
         (MAPPING + "[columns]\nacceleration = 'ax'\n", ("[columns] of the mapping names acceleration", "ax, ay, az")),
     ],
 )

@@ -42,7 +42,8 @@ def test_a_scenario_ends_with_its_report(file, tmp_path, capsys):
     assert "1 of 1 runs were finished before" in capsys.readouterr().err
 
 
-def test_two_folders_are_compared(file, tmp_path, capsys):
+def test_two_folders_are_compared(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     for number in ("1", "2"):
         folder = str(tmp_path / number)
         assert (
