@@ -60,7 +60,7 @@ def jobs(scenario: Scenario) -> tuple[Job, ...]:
 
 def require_data(jobs: Sequence[Job]) -> None:
     """`UsageError` if files that runs are to read are not here: told once, before the first of them begins."""
-    for data in {job.scenario.data.source: job.scenario.data for job in jobs}.values():
+    for data in dict.fromkeys(job.scenario.data for job in jobs):
         for public in settings.READ_BY.get(data.source, ()):
             settings.data_file(public.name)
         for path in (*data.files, *filter(None, [data.mapping])):

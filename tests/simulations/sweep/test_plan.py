@@ -58,5 +58,12 @@ def test_data_that_is_not_here_is_told_before_any_run(scenario, words, said, mon
         require_data(jobs(scenario(**words)))
 
 
+def test_files_of_every_point_are_looked_for(scenario):
+    mapping = {"source": "files", "files": [__file__], "mapping": __file__}
+    swept = scenario(data=mapping, sweep={"data.files": [["gone.csv"], [__file__]]})
+    with pytest.raises(UsageError, match=r"there is no file gone\.csv; "):
+        require_data(jobs(swept))
+
+
 def test_point_is_described_by_the_last_words_of_its_keys():
     assert described({"privacy.epsilon": 0.5, "exchange.up": "int8_block"}) == "epsilon = 0.5, up = int8_block"
