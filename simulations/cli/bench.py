@@ -35,7 +35,8 @@ def exchange(
         list[str] | None,
         typer.Option(
             metavar="WORDS",
-            help="Parts, or measurements in them, whose names hold one of these words: secagg,bytes. Repeatable.",
+            help="Parts, or measurements in them, whose names hold one of these words: secagg,bytes. "
+            "Repeated: one of each.",
         ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Forget what is measured already, and measure anew.")] = False,
@@ -65,7 +66,9 @@ def exchange(
 def simulation(  # noqa: PLR0913, PLR0917 - the options of a command
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORDS", help="Parts whose names hold one of these words: pfl,plain. May be repeated."),
+        typer.Option(
+            metavar="WORDS", help="Parts whose names hold one of these words: pfl,plain. Repeated: one of each."
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often each part is measured, in turn.")] = 3,
     again: Annotated[bool, typer.Option("--again", help="Forget what is measured already, and measure anew.")] = False,
