@@ -76,8 +76,15 @@ def machine() -> str:
     return f"{os.cpu_count()} cores {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
 
 
-def commit() -> str:
-    """The commit of the working tree, marked where files differ from it; "unknown" outside of a clone."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
-    return done.stdout.strip() or "unknown"
+def commit(place: Path = Path(__file__).parent) -> str:
+    """The commit of the working tree, marked where files differ from it; "unknown" outside of a clone.
+
+    Files in docs/ do not count: a benchmark writes its own page.
+    """
+    found = _git(place, "rev-parse", "--short=12", "HEAD")
+    changed = _git(place, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs")
+    return f"{found}-dirty" if changed else found or "unknown"
+
+
+def _git(place: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=place).stdout.strip()
