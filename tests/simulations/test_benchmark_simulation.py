@@ -114,7 +114,7 @@ def test_a_stopped_comparison_goes_on_where_it_was(tmp_path, measured):
     campaign.run(wish(tmp_path, again=True), said.append)
     assert len(measured) == 16
     text = page.read_text()
-    assert "| plain PyTorch loop | 1 | 100 | 100 … 100 | 90 | 0.5 | 300 | – |" in text
+    assert "| plain PyTorch loop | 1 | 100 | 100 … 100 | 90 | 0.50 | 300 | – |" in text
     assert "| plain PyTorch loop | 2 | – | not done after 420 s | – | – | – | – |" in text
     assert "| people per second, local training | ≥ 300 | not measured |" in text
     assert "2 cores at 100 · 10⁹ each could do no more than" in text

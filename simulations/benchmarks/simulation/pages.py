@@ -131,7 +131,7 @@ def _row(part: Mapping[str, Any], ours: float | None) -> str:
     first, memory = (statistics.median(answer[key] for answer in done) for key in ("first_round_s", "peak_rss_mb"))
     ratio = "–" if ours is None or part["program"].startswith("inline") else f"{ours / middle:.1f} ×"
     cells = [part["title"], part["threads"], f"{middle:,.0f}", f"{min(rates):,.0f} … {max(rates):,.0f}"]
-    cells += [_per_processor(part, done), first]
+    cells += [_per_processor(part, done), f"{first:.2f}"]
     return f"| {' | '.join(map(str, cells))} | {memory:,.0f} | {ratio} |"
 
 
