@@ -71,6 +71,12 @@ def cast() -> tuple[Cast, ...]:
     )
 
 
+@pytest.fixture(scope="session")
+def waiving() -> Callable[..., Policy]:
+    """The policy of a node that trains in the tasks named without privacy terms."""
+    return lambda *tasks: GENEROUS.model_copy(update={"allow_unprotected": tasks})
+
+
 @pytest.fixture
 def federation(tmp_path: Path) -> Federation:
     return gather(tmp_path, WORKLOAD, cast(), GENEROUS, SeededSource(1))

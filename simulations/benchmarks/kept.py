@@ -13,6 +13,8 @@ from federation.errors import UsageError
 from simulations import whole
 from simulations.benchmarks.record import commit, machine
 
+SHOWN = 8
+"""How many kinds of parts a message names."""
 Part = dict[str, Any]
 """What is written of one part: `name`, `machine`, `commit`, `found`."""
 
@@ -82,5 +84,7 @@ def picked(names: Iterable[str], only: Sequence[str]) -> list[str]:
     known = list(names)
     found = [name for name in known if all(any(word in name for word in words.split(",")) for words in only)]
     if not found:
-        raise UsageError(f"no part has a name with {' and '.join(only)}; parts are: {', '.join(known)}.")
+        kinds = list(dict.fromkeys(name.split(": ")[0] for name in known))
+        more = f" and {len(kinds) - SHOWN} more" if len(kinds) > SHOWN else ""
+        raise UsageError(f"no part has a name with {' and '.join(only)}; parts are: {', '.join(kinds[:SHOWN])}{more}.")
     return found

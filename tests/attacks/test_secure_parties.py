@@ -16,7 +16,6 @@ from clients.policy import Policy
 from federation import secure, wire
 from federation.acceptance import seal_seed
 from federation.codecs import lane
-from federation.consent import Purpose
 from federation.errors import Refusal
 from federation.ids import PartyId
 from federation.link import Reply
@@ -32,16 +31,6 @@ from simulations.seeded import SeededSource
 
 LAB, ARCHIVE, COACH, ALGO = (PartyId(name) for name in ("motion-lab", "wrist-archive", "coach", "algo-works"))
 ALL, WORKLOAD = (ALGO, COACH, LAB, ARCHIVE), "running_pace"
-POLICY = Policy(
-    purposes=(Purpose.TRAIN_MOTION_MODELS,),
-    workloads=(WORKLOAD,),
-    max_epsilon=1.0,
-    delta=1e-3,
-    max_epsilon_per_task=1.0,
-    min_parties=2,
-    min_people=1,
-    allow_unprotected=tuple(f"task-{number}" for number in range(100)),
-)
 Message = tuple[wire.AnyAnswer, bytes]
 Lie = Callable[[Message, "Liars"], Message]
 
@@ -114,12 +103,12 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Federation:
+def federation(tmp_path_factory: pytest.TempPathFactory, waiving: Callable[..., Policy]) -> Federation:
     """Three parties with people and one without, on which many tasks are tried."""
     rows, path = find(WORKLOAD).invent, tmp_path_factory.mktemp("federation")
     cast = [Cast(party, Role.DATA_PROVIDER, rows(seed, 6, 2)) for seed, party in enumerate((LAB, ARCHIVE, COACH))]
     cast.append(Cast(ALGO, Role.ALGORITHM_PROVIDER))
-    return gather(path, WORKLOAD, cast, POLICY, SeededSource(1))
+    return gather(path, WORKLOAD, cast, waiving(*(f"task-{number}" for number in range(100))), SeededSource(1))
 
 
 @pytest.fixture

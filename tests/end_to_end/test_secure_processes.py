@@ -18,7 +18,6 @@ from flwr.supercore.runtime import RuntimeHttpClient
 
 from clients.policy import Policy
 from federation import wire
-from federation.consent import Purpose
 from federation.ids import PartyId
 from federation.link import Link, Reply
 from federation.messages import TrainRequest
@@ -41,16 +40,6 @@ pytestmark = pytest.mark.processes
 
 NORTH, SOUTH, WEST, MAKERS = ALL = tuple(PartyId(name) for name in ("a-north", "b-south", "c-west", "d-makers"))
 WORKLOAD = "running_pace"
-POLICY = Policy(
-    purposes=(Purpose.TRAIN_MOTION_MODELS,),
-    workloads=(WORKLOAD,),
-    max_epsilon=1.0,
-    delta=1e-3,
-    max_epsilon_per_task=1.0,
-    min_parties=2,
-    min_people=1,
-    allow_unprotected=("summed", "followed", "first", "second"),
-)
 TASK: dict[str, Any] = {
     "name": "summed",
     "title": "A task whose processes are killed",
@@ -67,9 +56,15 @@ DIFFERENCES = TASK["exchange"] | {"down": "ecq", "down_bits": 8.0}
 
 
 @pytest.fixture
-def federation(tmp_path: Path) -> Federation:
+def federation(tmp_path: Path, waiving: Callable[..., Policy]) -> Federation:
     cast = [Cast(party, Role.DATA_PROVIDER, find(WORKLOAD).invent(seed, 6, 2)) for seed, party in enumerate(ALL[:3])]
-    return gather(tmp_path, WORKLOAD, [*cast, Cast(MAKERS, Role.ALGORITHM_PROVIDER)], POLICY, SeededSource(1))
+    return gather(
+        tmp_path,
+        WORKLOAD,
+        [*cast, Cast(MAKERS, Role.ALGORITHM_PROVIDER)],
+        waiving("summed", "followed", "first", "second"),
+        SeededSource(1),
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import tomli_w
 
 from clients.policy import Policy
 from federation import wire
-from federation.consent import Purpose
 from federation.ids import PartyId
 from federation.link import Link, Reply
 from federation.messages import UnmaskRequest
@@ -27,16 +26,6 @@ pytestmark = pytest.mark.processes
 
 WORKLOAD = "running_pace"
 LATE, *OTHERS = ALL = tuple(PartyId(name) for name in ("a-north", "b-south", "c-west", "d-east"))
-POLICY = Policy(
-    purposes=(Purpose.TRAIN_MOTION_MODELS,),
-    workloads=(WORKLOAD,),
-    max_epsilon=1.0,
-    delta=1e-3,
-    max_epsilon_per_task=1.0,
-    min_parties=2,
-    min_people=1,
-    allow_unprotected=("summed",),
-)
 MAKERS = PartyId("makers")
 TASK = {
     "name": "summed",
@@ -95,10 +84,12 @@ class Noted:
         return self.inner.ask(requests, deadline_s)
 
 
-def test_a_killed_coordinator_asks_for_no_second_kind_of_share(tmp_path: Path) -> None:
+def test_a_killed_coordinator_asks_for_no_second_kind_of_share(tmp_path: Path, waiving: Callable[..., Policy]) -> None:
     """The late party's update is under a mask whose key the others are about to open: its own mask must stay closed."""
     cast = [Cast(party, Role.DATA_PROVIDER, find(WORKLOAD).invent(seed, 6, 2)) for seed, party in enumerate(ALL)]
-    federation = gather(tmp_path, WORKLOAD, [*cast, Cast(MAKERS, Role.ALGORITHM_PROVIDER)], POLICY, SeededSource(1))
+    federation = gather(
+        tmp_path, WORKLOAD, [*cast, Cast(MAKERS, Role.ALGORITHM_PROVIDER)], waiving("summed"), SeededSource(1)
+    )
     file = tmp_path / "task.toml"
     file.write_text(tomli_w.dumps(TASK), "utf-8")
     name = agree(federation, file)

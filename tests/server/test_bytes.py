@@ -15,7 +15,6 @@ from clients.node import Node
 from clients.policy import Policy
 from clients.store import views
 from federation import wire
-from federation.consent import Purpose
 from federation.errors import RoundFailed
 from federation.ids import PartyId
 from federation.link import Link, Reply
@@ -33,17 +32,6 @@ from simulations.seeded import SeededSource
 
 WORKLOAD = "running_pace"
 LAB, COACH, LATE, ALGO = (PartyId(name) for name in ("lab", "coach", "late", "algo"))
-POLICY = Policy(
-    purposes=(Purpose.TRAIN_MOTION_MODELS,),
-    workloads=(WORKLOAD,),
-    max_epsilon=1.0,
-    delta=1e-3,
-    max_epsilon_per_task=1.0,
-    min_parties=2,
-    min_people=1,
-    allow_unprotected=tuple(f"counted-{number}" for number in range(9)),
-    allow_published_scores=True,
-)
 VIEW = {"min_parties": 2, "up": "raw32", "down": "ecq", "down_bits": 4.0}
 MASKED = {"min_parties": 2, "secure": True, "up": "lane", "up_bits": 20, "clip": 5.0, "down": "raw32"}
 
@@ -89,14 +77,20 @@ def _sum(counts: Counter[tuple[int, str]], number: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def gathered(tmp_path_factory: pytest.TempPathFactory) -> Federation:
+def gathered(tmp_path_factory: pytest.TempPathFactory, waiving: Callable[..., Policy]) -> Federation:
     cast = [
         Cast(LAB, Role.DATA_PROVIDER, find(WORKLOAD).invent(0, 6, 2)),
         Cast(LATE, Role.DATA_PROVIDER, find(WORKLOAD).invent(1, 6, 2)),
         Cast(COACH, Role.TRAINER, find(WORKLOAD).invent(2, 6, 2), find(WORKLOAD).invent(3, 3, 2)),
         Cast(ALGO, Role.ALGORITHM_PROVIDER),
     ]
-    return gather(tmp_path_factory.mktemp("bytes"), WORKLOAD, cast, POLICY, SeededSource(1))
+    return gather(
+        tmp_path_factory.mktemp("bytes"),
+        WORKLOAD,
+        cast,
+        waiving(*(f"counted-{number}" for number in range(9))),
+        SeededSource(1),
+    )
 
 
 @dataclass

@@ -57,6 +57,14 @@ def test_parts_are_picked_by_a_word_of_every_entry():
         picked(names, ("trivial", "nonsense"))
 
 
+def test_where_no_part_is_picked_kinds_are_named_and_not_hundreds_of_parts():
+    many = [f"kind-{kind}: part {part}" for kind in range(20) for part in range(20)]
+    with pytest.raises(UsageError) as told:
+        picked(many, ("nonsense",))
+    assert "parts are: kind-0, kind-1, kind-2, " in str(told.value)
+    assert str(told.value).endswith("kind-7 and 12 more.")
+
+
 def test_parts_kept_elsewhere_are_taken_as_they_are_beside_what_is_here(tmp_path):
     kept, elsewhere = (
         Kept(tmp_path / "parts.jsonl"),
